@@ -1,0 +1,32 @@
+package parvis
+
+// AppID names an application; it is also its host label.
+type AppID string
+
+// App is one application behind the door, as IT declared it.
+type App struct {
+	ID       AppID
+	Name     Words
+	Purpose  Words
+	Group    Words  // the need under which the launcher shows it
+	Owner    string // who grants it: a role or a service, as written for people
+	Upstream string // URL of the application itself; http or https
+
+	Channels    []Channel // the entrances through which it opens
+	Reduced     []Channel // of those, where it opens in a reduced version
+	ReducedCan  Words
+	ReducedNot  Words
+	Entitled    bool      // it needs an entitlement
+	Second      bool      // it needs a second proof
+	SecondOn    []Channel // where it asks for a second proof when one is enrolled
+	OnDeviceVPN bool      // on the VPN it needs a validated device
+	OfficeHours bool      // it opens during office hours only
+	ProofMaxAge Seconds   // how old the second proof may be; 0 for the whole session
+	HRDocuments bool      // pay slips and certificates: stays open in documents_only and while off
+	HRService   bool      // an HR self-service: stays open in restricted_hr
+
+	Headers bool // also send Remote-User and the like, not only Parvis-Assertion
+}
+
+// Seconds is a duration as a whole number of seconds, so that it reads in a file.
+type Seconds int64

@@ -1,0 +1,30 @@
+package parvis
+
+import "slices"
+
+// Channel is the entrance a request came through. It is decided by the
+// listener or by an authenticated peer, never by a claim of the client
+// (product rule 3).
+type Channel string
+
+// The three entrances. The zero Channel is an unknown one, and opens nothing.
+const (
+	Internal Channel = "internal" // a workstation on the organisation's own network
+	VPN      Channel = "vpn"      // a device that IT validated, through the tunnel
+	Mobile   Channel = "mobile"   // any browser, over the internet
+)
+
+// Channels lists the entrances in the order in which they are shown.
+func Channels() []Channel { return []Channel{Internal, VPN, Mobile} }
+
+// Known tells whether c is one of the three entrances.
+func (c Channel) Known() bool { return slices.Contains(Channels(), c) }
+
+// Origin is how a request arrived: decided once, at the edge, and believed by
+// everybody after it.
+type Origin struct {
+	Channel Channel
+	Address string // the nearest address that no client could have written
+	Known   bool   // the address lies in a network that the organisation declared
+	Device  DeviceID
+}
