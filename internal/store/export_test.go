@@ -1,0 +1,26 @@
+package store
+
+import "context"
+
+// Exec lets tests change a table of their own.
+func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	return tx.exec(ctx, query, args...)
+}
+
+// QueryInt asks for one number.
+func (r reader) QueryInt(ctx context.Context, query string, args ...any) (int64, error) {
+	return one(ctx, r, "test", func(scan func(...any) error) (int64, error) {
+		var n int64
+		err := scan(&n)
+		return n, err
+	}, query, args...)
+}
+
+// Try runs a statement without asking whether it may.
+func (r reader) Try(ctx context.Context, query string) error {
+	_, err := r.q.ExecContext(ctx, query)
+	return err
+}
+
+// Waiting counts the writes in the queue.
+func Waiting(s *Store) int { return len(s.queue) }
