@@ -1,0 +1,312 @@
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"time"
+
+	"parvis"
+	"parvis/internal/seal"
+)
+
+// The cookies. Over TLS their names begin with "__Host-" (RFC 6265bis §4.1.3.2):
+// no neighbouring host can then plant one. On plain HTTP, which is for a
+// loopback demonstration only, that name is not available.
+const (
+	portalCookie = "parvis"
+	visitCookie  = "parvis-app"   // of one application host
+	askCookie    = "parvis-enter" // the browser that asked to enter, before it has entered
+	prefix       = "__Host-"
+	tokenLength  = 43 // 256 bits in base64url
+)
+
+// Token is the secret of a session or of a visit, on its way to a browser. It
+// prints sealed.
+type Token struct {
+	cookie string
+	secret seal.Secret
+	secure bool
+}
+
+// String hides the secret.
+func (Token) String() string { return "[sealed]" }
+
+// GoString hides the secret.
+func (Token) GoString() string { return "[sealed]" }
+
+func cookieName(base string, secure bool) string {
+	if secure {
+		return prefix + base
+	}
+	return base
+}
+
+// token makes a secret and the identifier that names it.
+func (k *Keeper) token(base string, c parvis.Channel) (Token, parvis.SessionID) {
+	secret, hash := seal.Token()
+	secure := k.Addresses.Secure(c)
+	return Token{cookie: cookieName(base, secure), secret: seal.Secret(secret), secure: secure}, parvis.SessionID(hash[:16])
+}
+
+// Give sets the cookie of a session or of a visit, each under its own name.
+func (k *Keeper) Give(w http.ResponseWriter, t Token) {
+	http.SetCookie(w, &http.Cookie{
+		Name: t.cookie, Value: t.secret.Reveal(), Path: "/", Secure: t.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// Drop removes the portal's cookie, under both its names.
+func (k *Keeper) Drop(w http.ResponseWriter) {
+	for _, secure := range []bool{true, false} {
+		http.SetCookie(w, &http.Cookie{
+			Name: cookieName(portalCookie, secure), Path: "/", MaxAge: -1, Secure: secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		})
+	}
+}
+
+// Of finds the session of a request to a portal, and notes that it was used.
+func (k *Keeper) Of(r *http.Request) (parvis.Session, bool) {
+	k.ready()
+	id, ok := k.cookie(r, portalCookie)
+	if !ok {
+		return parvis.Session{}, false
+	}
+	now := k.Clock().UnixMicro()
+	f, seen, ok := k.find(r.Context(), id, now)
+	if !ok {
+		return parvis.Session{}, false
+	}
+	k.table.touch(id, now)
+	return k.unpack(id, &f, max(seen, now)), true
+}
+
+func (k *Keeper) unpack(id parvis.SessionID, f *facts, seen int64) parvis.Session {
+	s := f.session(id, seen)
+	s.Idle = k.idle(s.Channel, s.LastSeen, s.Ends)
+	return s
+}
+
+// Gone tells why the portal cookie of a request opens nothing any more:
+// [parvis.WhySessionExpired], [parvis.WhySessionClosedRemote], or nothing when
+// that is not known. It helps a sign-in page and decides nothing.
+func (k *Keeper) Gone(r *http.Request) parvis.ReasonCode {
+	k.ready()
+	id, ok := k.cookie(r, portalCookie)
+	if !ok {
+		return ""
+	}
+	switch f, _, _ := k.find(r.Context(), id, k.Clock().UnixMicro()); f.gone {
+	case rested:
+		return parvis.WhySessionExpired
+	case ended:
+		return parvis.WhySessionClosedRemote
+	}
+	return ""
+}
+
+// Visit is what an application host holds of a session.
+type Visit struct {
+	ID      parvis.SessionID // of the visit's own secret
+	Session parvis.SessionID
+	Version uint32    // grows when something was recorded that may change a decision
+	Until   time.Time // when the session ends unless used
+}
+
+// At finds the visit of a request to an application's host, and notes that the
+// session was used. It allocates nothing.
+func (k *Keeper) At(r *http.Request, app parvis.AppID) (Visit, bool) {
+	k.ready()
+	id, ok := k.cookie(r, visitCookie)
+	if !ok {
+		return Visit{}, false
+	}
+	now := k.Clock().UnixMicro()
+	v, ok := k.visit(r.Context(), id, app, now, true)
+	if ok {
+		k.table.touch(v.Session, now)
+	}
+	return v, ok
+}
+
+// Still tells whether a visit found earlier may go on, and how it stands now.
+// Unlike [Keeper.At] it is no use of the session: a stream that nobody attends
+// does not keep it alive.
+func (k *Keeper) Still(ctx context.Context, v Visit, app parvis.AppID) (Visit, bool) {
+	return k.visit(ctx, v.ID, app, k.Clock().UnixMicro(), false)
+}
+
+func (k *Keeper) visit(ctx context.Context, id parvis.SessionID, app parvis.AppID, now int64, used bool) (Visit, bool) {
+	v, ok := k.table.visit(id)
+	if ok {
+		if f, seen, ok := k.find(ctx, v.session, now); ok {
+			if used {
+				seen = now
+			}
+			return k.visitOf(id, &v, &f, seen, app)
+		} else if f.gone == ended || f.gone == rested {
+			return Visit{}, false
+		}
+	}
+	// Unknown here, or of a session that has another name since.
+	if !k.read(ctx, func() error {
+		row, err := k.Store.Visit(ctx, id)
+		if err == nil {
+			k.holdVisit(row)
+		}
+		return err
+	}) {
+		return Visit{}, false
+	}
+	if v, ok = k.table.visit(id); !ok {
+		return Visit{}, false
+	}
+	f, seen, ok := k.find(ctx, v.session, now)
+	if !ok {
+		return Visit{}, false
+	}
+	if used {
+		seen = now
+	}
+	return k.visitOf(id, &v, &f, seen, app)
+}
+
+func (k *Keeper) visitOf(id parvis.SessionID, v *visit, f *facts, seen int64, app parvis.AppID) (Visit, bool) {
+	if string(v.app[:v.appLen]) != string(app) {
+		return Visit{}, false
+	}
+	end := min(f.ends, seen+k.limit(channels[f.channel]).Idle.Microseconds())
+	return Visit{ID: id, Session: v.session, Version: k.stamps.at(f.stamp), Until: time.UnixMicro(end)}, true
+}
+
+// Session gives a session by its identifier, if it may be used now. It is no
+// use of it.
+func (k *Keeper) Session(ctx context.Context, id parvis.SessionID) (parvis.Session, bool) {
+	k.ready()
+	f, seen, ok := k.find(ctx, id, k.Clock().UnixMicro())
+	if !ok {
+		return parvis.Session{}, false
+	}
+	return k.unpack(id, &f, seen), true
+}
+
+// cookie reads the identifier that a request presents. Two cookies of one name
+// mean that somebody planted one: neither is believed.
+func (k *Keeper) cookie(r *http.Request, base string) (parvis.SessionID, bool) {
+	c, _, ok := k.Addresses.Find(r.Host)
+	if !ok {
+		return parvis.SessionID{}, false
+	}
+	value := ""
+	secure := k.Addresses.Secure(c)
+	for _, line := range r.Header["Cookie"] {
+		for line != "" {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+			name, v, _ := strings.Cut(strings.TrimLeft(pair, " \t"), "=")
+			if secure {
+				if name, ok = strings.CutPrefix(name, prefix); !ok {
+					continue
+				}
+			}
+			if name != base {
+				continue
+			}
+			if value != "" {
+				return parvis.SessionID{}, false
+			}
+			value = strings.TrimRight(v, " \t")
+		}
+	}
+	if len(value) != tokenLength {
+		return parvis.SessionID{}, false
+	}
+	// What seal.Hash does, without its allocation: this runs for every request.
+	var secret [tokenLength]byte
+	copy(secret[:], value)
+	hash := sha256.Sum256(secret[:])
+	return parvis.SessionID(hash[:16]), true
+}
+
+// ours tells whether a cookie of this name belongs to the front door.
+func ours(name string) bool {
+	name = strings.TrimPrefix(strings.TrimSpace(name), prefix)
+	return name == portalCookie || strings.HasPrefix(name, portalCookie+"-")
+}
+
+// Strip takes our cookies out of a request that goes to an application.
+func Strip(h http.Header) {
+	lines := h["Cookie"]
+	var kept []string
+	for i, line := range lines {
+		if !strings.Contains(line, portalCookie) {
+			if kept != nil {
+				kept = append(kept, line)
+			}
+			continue
+		}
+		if kept == nil {
+			kept = append(make([]string, 0, len(lines)), lines[:i]...)
+		}
+		if line = others(line); line != "" {
+			kept = append(kept, line)
+		}
+	}
+	switch {
+	case kept == nil: // there was none
+	case len(kept) == 0:
+		delete(h, "Cookie")
+	default:
+		h["Cookie"] = kept
+	}
+}
+
+// others gives a Cookie field without our cookies.
+func others(line string) string {
+	var b strings.Builder
+	for line != "" {
+		var pair string
+		pair, line, _ = strings.Cut(line, ";")
+		pair = strings.TrimSpace(pair)
+		if name, _, _ := strings.Cut(pair, "="); pair == "" || ours(name) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(pair)
+	}
+	return b.String()
+}
+
+// Guard takes out of an application's answer the cookies that would pass for
+// ours. A cookie without a name counts: browsers send back its value alone,
+// which then reads as a name and a value.
+func Guard(h http.Header) {
+	lines := h["Set-Cookie"]
+	var kept []string
+	for i, line := range lines {
+		pair, _, _ := strings.Cut(line, ";")
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.TrimSpace(name) == "" {
+			name, _, _ = strings.Cut(value, "=")
+		}
+		if !ours(name) {
+			if kept != nil {
+				kept = append(kept, line)
+			}
+			continue
+		}
+		if kept == nil {
+			kept = append(make([]string, 0, len(lines)), lines[:i]...)
+		}
+	}
+	switch {
+	case kept == nil:
+	case len(kept) == 0:
+		delete(h, "Set-Cookie")
+	default:
+		h["Set-Cookie"] = kept
+	}
+}

@@ -1,0 +1,272 @@
+package session
+
+import (
+	"context"
+	"math/bits"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"parvis"
+	"parvis/internal/store"
+)
+
+const (
+	page       = 2000             // rows read at once when memory is filled
+	batch      = 500              // uses written in one transaction, so that nobody waits long behind them
+	writeEvery = 20 * time.Second // "last used" is at most half a minute old on disk
+	sweepEvery = 5 * time.Minute
+	remember   = time.Hour          // that a session was ended, in memory; the store knows longer
+	keep       = 7 * 24 * time.Hour // rows of sessions that are over
+)
+
+// Run fills memory from the store, then keeps the store informed of what was
+// used, until ctx ends; what is unwritten by then is written before it
+// returns. Sessions work before it has finished filling, and without it: only
+// "last used" would then stay in memory.
+func (k *Keeper) Run(ctx context.Context) error {
+	k.ready()
+	if err := k.fill(ctx); err != nil && ctx.Err() == nil {
+		// Whatever is missing is read when it is asked for.
+		k.Log.Warn("sessions could not all be read in advance", "cause", err)
+	}
+	settle, write, sweep := time.NewTicker(time.Second), time.NewTicker(writeEvery), time.NewTicker(sweepEvery)
+	defer settle.Stop()
+	defer write.Stop()
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			return k.flush(last)
+		case <-settle.C:
+			k.stamps.settle()
+		case <-write.C:
+			if err := k.flush(ctx); err != nil && ctx.Err() == nil {
+				k.Log.Warn("last uses not written yet", "cause", err)
+			}
+		case <-sweep.C:
+			k.table.sweep(k.Clock().UnixMicro())
+			if err := k.forget(ctx); err != nil && ctx.Err() == nil {
+				k.Log.Warn("old sessions not removed yet", "cause", err)
+			}
+		}
+	}
+}
+
+// fill reads every live session and visit, a page at a time.
+func (k *Keeper) fill(ctx context.Context) error {
+	now := k.Clock()
+	var after parvis.SessionID
+	for {
+		rows, err := k.Store.LiveSessions(ctx, after, now, page)
+		if err != nil {
+			return err
+		}
+		for i := range rows {
+			k.hold(&rows[i])
+			after = rows[i].ID
+		}
+		if len(rows) < page {
+			break
+		}
+	}
+	for after = (parvis.SessionID{}); ; {
+		rows, err := k.Store.LiveVisits(ctx, after, now, page)
+		if err != nil {
+			return err
+		}
+		for _, v := range rows {
+			k.holdVisit(v)
+			after = v.ID
+		}
+		if len(rows) < page {
+			return nil
+		}
+	}
+}
+
+// hold puts a row in memory, over or not.
+func (k *Keeper) hold(row *store.SessionRow) {
+	if !row.Ended.IsZero() {
+		k.table.over(row.ID, ended, k.Clock().Add(remember).UnixMicro())
+		return
+	}
+	if f, ok := factsOf(&row.Session); ok {
+		k.table.put(row.ID, f, row.LastSeen.UnixMicro())
+	}
+}
+
+func (k *Keeper) holdVisit(row store.VisitRow) {
+	v := visit{session: row.Session}
+	if len(row.App) <= len(v.app) {
+		v.appLen = uint8(copy(v.app[:], row.App))
+		k.table.putVisit(row.ID, v)
+	}
+}
+
+// find gives a session that may be used now. What memory does not have, or
+// believes unused for too long, is read from the store once: another process
+// may know better.
+func (k *Keeper) find(ctx context.Context, id parvis.SessionID, now int64) (facts, int64, bool) {
+	f, seen, ok := k.table.session(id)
+	if ok && f.gone != live {
+		return f, 0, false
+	}
+	if ok && k.usable(&f, seen, now) {
+		return f, seen, true
+	}
+	if ok && now >= f.ends {
+		f.gone = rested
+		return f, 0, false
+	}
+	if !k.read(ctx, func() error {
+		row, err := k.Store.Session(ctx, id)
+		if err == nil {
+			k.hold(&row)
+		}
+		return err
+	}) {
+		return f, 0, false
+	}
+	f, seen, ok = k.table.session(id)
+	if ok && f.gone == live && !k.usable(&f, seen, now) {
+		k.table.over(id, rested, max(f.ends, now))
+		f.gone = rested
+	}
+	return f, seen, ok && f.gone == live
+}
+
+func (k *Keeper) usable(f *facts, seen, now int64) bool {
+	return now < f.ends && now < seen+k.limit(channels[f.channel]).Idle.Microseconds()
+}
+
+// read runs one read that memory could not spare. Few run at once, so that
+// cookies made up by strangers cannot take every connection of the store.
+func (k *Keeper) read(ctx context.Context, f func() error) bool {
+	select {
+	case k.misses <- struct{}{}:
+		defer func() { <-k.misses }()
+	case <-ctx.Done():
+		return false
+	}
+	err := f()
+	if err != nil && parvis.CodeOf(err) != parvis.CodeNotFound && ctx.Err() == nil {
+		k.Log.Warn("a session could not be read", "cause", err)
+	}
+	return err == nil
+}
+
+// follow keeps memory true to what was committed, here or elsewhere.
+func (k *Keeper) follow(events []parvis.Event) {
+	for i := range events {
+		e := &events[i]
+		id, ok := named(e.Detail["session"])
+		switch {
+		case e.Kind == "session.ended" && ok:
+			k.table.over(id, ended, e.At.Add(remember).UnixMicro())
+		case e.Kind == "session.raised" && ok:
+			k.table.over(id, renamed, e.At.Add(remember).UnixMicro())
+		case e.Kind == "session.extended" && ok:
+			k.table.touch(id, e.At.UnixMicro())
+		}
+		k.stamps.note(e)
+	}
+}
+
+// flush writes the last uses, a batch at a time, each with its event.
+func (k *Keeper) flush(ctx context.Context) error {
+	uses := k.table.used()
+	for len(uses) > 0 {
+		some := uses[:min(batch, len(uses))]
+		err := k.Store.Write(ctx, func(tx *store.Tx) error {
+			n := 0
+			for _, u := range some {
+				moved, err := tx.SeeSession(ctx, u.id, time.UnixMicro(u.at))
+				if err != nil {
+					return err
+				}
+				if moved {
+					n++
+				}
+			}
+			if n > 0 {
+				tx.Record(parvis.Event{Kind: "session.seen", Actor: "system", Detail: map[string]string{"sessions": strconv.Itoa(n)}})
+			}
+			return nil
+		})
+		if err != nil {
+			k.table.unwritten(uses)
+			return err
+		}
+		uses = uses[len(some):]
+	}
+	return nil
+}
+
+// forget removes the rows of sessions that have been over for long; what they
+// were remains in the audit trail.
+func (k *Keeper) forget(ctx context.Context) error {
+	return k.Store.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.ForgetSessions(ctx, tx.Now().Add(-keep), batch)
+		if err != nil || n == 0 {
+			return err
+		}
+		tx.Record(parvis.Event{Kind: "session.forgotten", Actor: "system", Detail: map[string]string{"sessions": strconv.FormatInt(n, 10)}})
+		return nil
+	})
+}
+
+// stamps tell that something was recorded about an agent, so that a decision
+// upon what was known before is taken again. Agents share stamps: one decision
+// too many is taken, never one too few.
+type stamps struct {
+	all   atomic.Uint32
+	of    [4096]atomic.Uint32
+	again [4096 / 64]atomic.Uint64 // moved since settle
+	whole atomic.Bool
+}
+
+func stampOf(a parvis.AgentNumber) uint32 {
+	h := uint32(2166136261) // FNV-1a
+	for i := range len(a) {
+		h = (h ^ uint32(a[i])) * 16777619
+	}
+	return h % uint32(len(stamps{}.of))
+}
+
+// at grows with every event that may change a decision about the agents of a stamp.
+func (s *stamps) at(stamp uint32) uint32 { return s.all.Load() + s.of[stamp].Load() }
+
+// note moves the stamp of the agent an event is about. Events that follow from
+// a decision, and change none, do not count.
+func (s *stamps) note(e *parvis.Event) {
+	switch e.Kind {
+	case "session.began", "session.seen", "session.extended", "session.forgotten", "app.entered", "app.refused":
+		return
+	case "policy.changed", "hr_file.imported":
+		s.whole.Store(true)
+		s.all.Add(1)
+	}
+	if e.Agent != "" && !strings.HasPrefix(e.Kind, "message.") {
+		i := stampOf(e.Agent)
+		s.again[i/64].Or(1 << (i % 64))
+		s.of[i].Add(1)
+	}
+}
+
+// settle moves once more every stamp that moved since it last ran. Followers
+// of the store hear of an event one after the other: a decision taken between
+// this one and the next may rest on facts that were about to be dropped.
+func (s *stamps) settle() {
+	if s.whole.Swap(false) {
+		s.all.Add(1)
+	}
+	for i := range s.again {
+		for moved := s.again[i].Swap(0); moved != 0; moved &= moved - 1 {
+			s.of[i*64+bits.TrailingZeros64(moved)].Add(1)
+		}
+	}
+}

@@ -1,0 +1,650 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"parvis"
+	"parvis/internal/seal"
+	"parvis/internal/store"
+	"parvis/internal/store/storetest"
+)
+
+const (
+	plainPortal  = "agents.localhost:8080"
+	securePortal = "nomade.example.org"
+)
+
+func addresses(t testing.TB) *parvis.Addresses {
+	t.Helper()
+	a, err := parvis.NewAddresses(map[parvis.Channel]string{parvis.Internal: "http://" + plainPortal, parvis.Mobile: "https://" + securePortal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func keys(t testing.TB) *seal.Keys {
+	t.Helper()
+	k, err := seal.OpenKeys(filepath.Join(t.TempDir(), "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func keeper(t testing.TB, s *store.Store, clock *storetest.Clock, k *seal.Keys) *Keeper {
+	t.Helper()
+	return &Keeper{Store: s, Keys: k, Addresses: addresses(t), Clock: clock.Now, Log: storetest.Logger(t)}
+}
+
+// each runs f over both engines with a keeper.
+func each(t *testing.T, f func(t *testing.T, k *Keeper, clock *storetest.Clock)) {
+	t.Helper()
+	storetest.Each(t, func(t *testing.T, s *store.Store, clock *storetest.Clock) {
+		f(t, keeper(t, s, clock, keys(t)), clock)
+	})
+}
+
+// begin begins a session and gives the browser that holds it.
+func begin(t testing.TB, k *Keeper, c parvis.Channel, number parvis.AgentNumber) (*browser, parvis.Session) {
+	t.Helper()
+	b := &browser{cookies: map[string]string{}}
+	var token Token
+	var s parvis.Session
+	write(t, k, func(tx *store.Tx) error {
+		var err error
+		token, s, err = k.Begin(tx, Beginning{
+			Agent: number, Origin: parvis.Origin{Channel: c, Address: "192.0.2.7", Device: "laptop"},
+			Proofs: []parvis.Proof{{Kind: parvis.Password, At: tx.Now()}}, Browser: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+		})
+		return err
+	})
+	b.take(func(w http.ResponseWriter) { k.Give(w, token) })
+	return b, s
+}
+
+func write(t testing.TB, k *Keeper, f func(tx *store.Tx) error) {
+	t.Helper()
+	if err := k.Store.Write(context.Background(), f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// browser keeps cookies, without their rules.
+type browser struct{ cookies map[string]string }
+
+func (b *browser) take(f func(w http.ResponseWriter)) []*http.Cookie {
+	rec := httptest.NewRecorder()
+	f(rec)
+	set := rec.Result().Cookies()
+	for _, c := range set {
+		if b.cookies[c.Name] = c.Value; c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+		}
+	}
+	return set
+}
+
+func (b *browser) get(url string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, url, nil)
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	return r
+}
+
+func TestSessionFromBeginToEnd(t *testing.T) {
+	each(t, func(t *testing.T, k *Keeper, clock *storetest.Clock) {
+		b, s := begin(t, k, parvis.Internal, "A100001")
+		got, ok := k.Of(b.get("http://" + plainPortal + "/"))
+		if !ok {
+			t.Fatal("the session is not found")
+		}
+		if diff := cmp.Diff(s, got); diff != "" {
+			t.Errorf("the session that memory gives differs from the one that began (-began +given):\n%s", diff)
+		}
+		if want := clock.Now().Add(10 * time.Hour); !got.Ends.Equal(want) {
+			t.Errorf("ends at %v, want %v", got.Ends, want)
+		}
+		write(t, k, func(tx *store.Tx) error { return k.End(tx, s.ID, "by_owner") })
+		if _, ok := k.Of(b.get("http://" + plainPortal + "/")); ok {
+			t.Error("the session is found after its end")
+		}
+		if why := k.Gone(b.get("http://" + plainPortal + "/")); why != parvis.WhySessionClosedRemote {
+			t.Errorf("the session is gone for %q", why)
+		}
+		write(t, k, func(tx *store.Tx) error { return k.End(tx, s.ID, "by_owner") }) // twice is no error, and no event
+		events, err := k.Store.Events(context.Background(), store.EventFilter{Agent: "A100001", Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for _, e := range events {
+			said = append(said, e.Kind)
+		}
+		if len(said) != 2 {
+			t.Errorf("recorded %v, want one beginning and one end", said)
+		}
+	})
+}
+
+func TestLimitsByEntrance(t *testing.T) {
+	each(t, func(t *testing.T, k *Keeper, clock *storetest.Clock) {
+		for _, c := range []struct {
+			channel  parvis.Channel
+			url      string
+			idle     time.Duration
+			absolute time.Duration
+		}{
+			{parvis.Internal, "http://" + plainPortal + "/", time.Hour, 10 * time.Hour},
+			{parvis.Mobile, "https://" + securePortal + "/", 30 * time.Minute, 12 * time.Hour},
+		} {
+			rests, _ := begin(t, k, c.channel, "A100001")
+			clock.Move(c.idle - time.Second)
+			if _, ok := k.Of(rests.get(c.url)); !ok {
+				t.Errorf("%s: over before its idle time", c.channel)
+			}
+			clock.Move(c.idle)
+			if _, ok := k.Of(rests.get(c.url)); ok {
+				t.Errorf("%s: alive after its idle time", c.channel)
+			}
+			if why := k.Gone(rests.get(c.url)); why != parvis.WhySessionExpired {
+				t.Errorf("%s: gone for %q", c.channel, why)
+			}
+
+			used, s := begin(t, k, c.channel, "A100001")
+			for clock.Now().Add(10 * time.Minute).Before(s.Ends) {
+				clock.Move(10 * time.Minute)
+				if _, ok := k.Of(used.get(c.url)); !ok {
+					t.Fatalf("%s: over at %v though used", c.channel, clock.Now())
+				}
+			}
+			clock.Set(s.Began.Add(c.absolute))
+			if _, ok := k.Of(used.get(c.url)); ok {
+				t.Errorf("%s: alive after its end", c.channel)
+			}
+		}
+	})
+}
+
+func TestExtendMovesTheIdleEndOnly(t *testing.T) {
+	each(t, func(t *testing.T, k *Keeper, clock *storetest.Clock) {
+		b, s := begin(t, k, parvis.Mobile, "A100001")
+		if _, ok := k.Of(b.get("https://" + securePortal + "/")); !ok {
+			t.Fatal("not found")
+		}
+		clock.Move(29 * time.Minute)
+		write(t, k, func(tx *store.Tx) error { return k.Extend(tx, s.ID) })
+		clock.Move(29 * time.Minute)
+		got, ok := k.Session(context.Background(), s.ID)
+		if !ok {
+			t.Fatal("over although it was extended")
+		}
+		if !got.Ends.Equal(s.Ends) {
+			t.Errorf("the end moved from %v to %v", s.Ends, got.Ends)
+		}
+		clock.Move(2 * time.Minute)
+		err := k.Store.Write(context.Background(), func(tx *store.Tx) error { return k.Extend(tx, s.ID) })
+		if parvis.CodeOf(err) != parvis.CodeNotFound {
+			t.Errorf("extending what is over answers %v", err)
+		}
+	})
+}
+
+// The attack: 1. somebody learns or plants an identifier before the victim
+// proves more. 2. The victim raises the session. 3. The old identifier is tried.
+func TestFixation(t *testing.T) {
+	each(t, func(t *testing.T, k *Keeper, clock *storetest.Clock) {
+		planted, s := begin(t, k, parvis.Internal, "A100001")
+		visit := enter(t, k, planted, s, "paie")
+		again, other := begin(t, k, parvis.Internal, "A100001")
+		if planted.cookies[portalCookie] == again.cookies[portalCookie] || s.ID == other.ID {
+			t.Fatal("two sign-ins share an identifier")
+		}
+		clock.Move(time.Minute)
+		var token Token
+		write(t, k, func(tx *store.Tx) error {
+			var err error
+			token, err = k.Raise(tx, s.ID, parvis.Proof{Kind: parvis.TOTP, At: tx.Now()})
+			return err
+		})
+		if _, ok := k.Of(planted.get("http://" + plainPortal + "/")); ok {
+			t.Error("the identifier from before the raise still opens")
+		}
+		victim := &browser{cookies: map[string]string{}}
+		victim.take(func(w http.ResponseWriter) { k.Give(w, token) })
+		raised, ok := k.Of(victim.get("http://" + plainPortal + "/"))
+		if !ok {
+			t.Fatal("the raised session is not found")
+		}
+		if raised.Epoch != s.Epoch+1 || len(raised.Proofs) != 2 || raised.Proofs[1].Kind != parvis.TOTP || !raised.Began.Equal(s.Began) {
+			t.Errorf("raised to %+v", raised)
+		}
+		if v, ok := k.At(visit.get("http://paie."+plainPortal+"/"), "paie"); !ok || v.Session != raised.ID {
+			t.Errorf("the visit did not follow its session: %v, %v", v, ok)
+		}
+		err := k.Store.Write(context.Background(), func(tx *store.Tx) error {
+			_, err := k.Raise(tx, s.ID, parvis.Proof{Kind: parvis.TOTP, At: tx.Now()})
+			return err
+		})
+		if parvis.CodeOf(err) != parvis.CodeNotFound {
+			t.Errorf("raising a spent identifier answers %v", err)
+		}
+	})
+}
+
+// enter walks a browser through the portal into an application.
+func enter(t testing.TB, k *Keeper, b *browser, s parvis.Session, app parvis.AppID) *browser {
+	t.Helper()
+	host := string(app) + "." + plainPortal
+	visit := &browser{cookies: map[string]string{}}
+	ticket := ask(t, k, visit, s, app, "/somewhere?x=1")
+	token, path, err := k.Enter(context.Background(), visit.get("http://"+host+"/.parvis/enter"), ticket, app, host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path != "/somewhere?x=1" {
+		t.Errorf("comes back to %q", path)
+	}
+	visit.take(func(w http.ResponseWriter) { k.Give(w, token) })
+	return visit
+}
+
+// ask gives the ticket that the portal would give to a browser that asked.
+func ask(t testing.TB, k *Keeper, visit *browser, s parvis.Session, app parvis.AppID, path string) string {
+	t.Helper()
+	host := string(app) + "." + plainPortal
+	var asked string
+	visit.take(func(w http.ResponseWriter) {
+		var err error
+		if asked, err = k.Ask(w, visit.get("http://"+host+"/"), app, path); err != nil {
+			t.Fatal(err)
+		}
+	})
+	to, err := k.Asked(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket, err := k.Ticket(s, to.App, host, to.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ticket
+}
+
+func TestTicketLetsInOnce(t *testing.T) {
+	host := "paie." + plainPortal
+	each(t, func(t *testing.T, k *Keeper, clock *storetest.Clock) {
+		_, s := begin(t, k, parvis.Internal, "A100001")
+		visit := &browser{cookies: map[string]string{}}
+		stranger := &browser{cookies: map[string]string{}}
+		ask(t, k, stranger, s, "paie", "/")
+		try := func(k *Keeper, b *browser, ticket string, app parvis.AppID, host string) error {
+			_, _, err := k.Enter(context.Background(), b.get("http://"+host+"/.parvis/enter"), ticket, app, host)
+			if err != nil && parvis.CodeOf(err) != parvis.CodeRefused {
+				t.Errorf("answers %v, want code refused", err)
+			}
+			return err
+		}
+		ticket := ask(t, k, visit, s, "paie", "/a")
+		if err := try(k, visit, ticket, "finances", "finances."+plainPortal); err == nil {
+			t.Error("the ticket of one host opens another")
+		}
+		if err := try(k, stranger, ticket, "paie", host); !errors.Is(err, ErrStranger) {
+			t.Errorf("in another browser: %v", err)
+		}
+		if err := try(k, &browser{}, ticket, "paie", host); !errors.Is(err, ErrCookies) {
+			t.Errorf("in a browser without the mark: %v", err)
+		}
+		if err := try(k, visit, ticket, "paie", host); err != nil {
+			t.Fatalf("the right browser, in time, on the right host: %v", err)
+		}
+		restarted := keeper(t, k.Store, clock, k.Keys)
+		if err := try(restarted, visit, ticket, "paie", host); !errors.Is(err, ErrUsed) {
+			t.Errorf("replayed after a restart: %v", err)
+		}
+		late := ask(t, k, visit, s, "paie", "/a")
+		clock.Move(31 * time.Second)
+		if err := try(k, visit, late, "paie", host); !errors.Is(err, seal.ErrExpired) {
+			t.Errorf("after 31 seconds: %v", err)
+		}
+		ended := ask(t, k, visit, s, "paie", "/a")
+		write(t, k, func(tx *store.Tx) error { return k.End(tx, s.ID, "signed_out") })
+		if err := try(k, visit, ended, "paie", host); err == nil {
+			t.Error("the ticket of an ended session lets in")
+		}
+		if err := try(k, visit, "nonsense", "paie", host); err == nil {
+			t.Error("nonsense lets in")
+		}
+	})
+}
+
+func TestTicketRace(t *testing.T) {
+	host := "paie." + plainPortal
+	each(t, func(t *testing.T, k *Keeper, _ *storetest.Clock) {
+		_, s := begin(t, k, parvis.Internal, "A100001")
+		visit := &browser{cookies: map[string]string{}}
+		ticket := ask(t, k, visit, s, "paie", "/")
+		answers := make(chan error)
+		for range 20 {
+			r := visit.get("http://" + host + "/.parvis/enter")
+			go func() {
+				_, _, err := k.Enter(context.Background(), r, ticket, "paie", host)
+				answers <- err
+			}()
+		}
+		in := 0
+		for range 20 {
+			switch err := <-answers; {
+			case err == nil:
+				in++
+			case !errors.Is(err, ErrUsed):
+				t.Error(err)
+			}
+		}
+		if in != 1 {
+			t.Errorf("%d of 20 redemptions of one ticket succeeded", in)
+		}
+	})
+}
+
+func TestEndIsInForceEverywhere(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		clock := new(storetest.Clock)
+		own := keys(t)
+		here := keeper(t, storetest.Open(t, url, clock), clock, own)
+		there := keeper(t, storetest.Open(t, url, clock), clock, own)
+		b, s := begin(t, here, parvis.Internal, "A100001")
+		visit := enter(t, here, b, s, "paie")
+		other, _ := begin(t, here, parvis.Internal, "A100001")
+		for _, k := range []*Keeper{here, there} {
+			if _, ok := k.Of(b.get("http://" + plainPortal + "/")); !ok {
+				t.Fatal("the session is not found everywhere")
+			}
+			if _, ok := k.At(visit.get("http://paie."+plainPortal+"/"), "paie"); !ok {
+				t.Fatal("the visit is not found everywhere")
+			}
+			if _, ok := k.At(visit.get("http://paie."+plainPortal+"/"), "finances"); ok {
+				t.Fatal("the visit of one application opens another")
+			}
+		}
+		write(t, here, func(tx *store.Tx) error {
+			n, err := here.EndAll(tx, "A100001", parvis.SessionID{}, "account_closed")
+			if n != 2 {
+				t.Errorf("%d sessions ended, want 2", n)
+			}
+			return err
+		})
+		deadline := time.Now().Add(5 * time.Second)
+		for _, k := range []*Keeper{here, there} {
+			gone := func() bool {
+				_, one := k.Of(b.get("http://" + plainPortal + "/"))
+				_, two := k.Of(other.get("http://" + plainPortal + "/"))
+				_, three := k.At(visit.get("http://paie."+plainPortal+"/"), "paie")
+				return !one && !two && !three
+			}
+			for !gone() {
+				if k == here || time.Now().After(deadline) {
+					t.Fatalf("still open: here %v", k == here)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+	})
+}
+
+func TestRestartLosesNothing(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		clock := new(storetest.Clock)
+		own := keys(t)
+		before := keeper(t, storetest.Open(t, url, clock), clock, own)
+		b, s := begin(t, before, parvis.Internal, "A100001")
+		visit := enter(t, before, b, s, "paie")
+		clock.Move(50 * time.Minute)
+		if _, ok := before.Of(b.get("http://" + plainPortal + "/")); !ok {
+			t.Fatal("not found")
+		}
+		if err := before.flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		clock.Move(50 * time.Minute)
+		for _, filled := range []bool{false, true} {
+			k := keeper(t, storetest.Open(t, url, clock), clock, own)
+			k.ready()
+			if filled {
+				if err := k.fill(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				if _, _, ok := k.table.session(s.ID); !ok {
+					t.Error("not read in advance")
+				}
+			}
+			if got, ok := k.Of(b.get("http://" + plainPortal + "/")); !ok || got.Agent != "A100001" {
+				t.Errorf("filled %v: session %v, %v", filled, got, ok)
+			}
+			if _, ok := k.At(visit.get("http://paie."+plainPortal+"/"), "paie"); !ok {
+				t.Errorf("filled %v: visit lost", filled)
+			}
+		}
+	})
+}
+
+func TestCookies(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		clock := new(storetest.Clock)
+		k := keeper(t, storetest.Open(t, url, clock), clock, keys(t))
+		for _, c := range []struct {
+			channel parvis.Channel
+			url     string
+			name    string
+			secure  bool
+		}{
+			{parvis.Internal, "http://" + plainPortal + "/", "parvis", false},
+			{parvis.Mobile, "https://" + securePortal + "/", "__Host-parvis", true},
+		} {
+			var token Token
+			write(t, k, func(tx *store.Tx) (err error) {
+				token, _, err = k.Begin(tx, Beginning{Agent: "A1", Origin: parvis.Origin{Channel: c.channel}, Proofs: []parvis.Proof{{Kind: parvis.Password, At: tx.Now()}}})
+				return err
+			})
+			if s := fmt.Sprintf("%v %+v %#v %s", token, token, token, token); strings.Contains(s, token.secret.Reveal()) {
+				t.Errorf("a token prints its secret: %s", s)
+			}
+			b := &browser{cookies: map[string]string{}}
+			set := b.take(func(w http.ResponseWriter) { k.Give(w, token) })[0]
+			if set.Name != c.name || set.Secure != c.secure || !set.HttpOnly || set.SameSite != http.SameSiteLaxMode || set.Path != "/" || set.Domain != "" {
+				t.Errorf("%s: cookie %v", c.channel, set)
+			}
+			if _, ok := k.Of(b.get(c.url)); !ok {
+				t.Errorf("%s: not found by its own cookie", c.channel)
+			}
+			twice := b.get(c.url)
+			twice.Header.Add("Cookie", c.name+"="+strings.Repeat("A", tokenLength))
+			if _, ok := k.Of(twice); ok {
+				t.Errorf("%s: believed one of two cookies of one name", c.channel)
+			}
+			other := httptest.NewRequest(http.MethodGet, c.url, nil)
+			other.AddCookie(&http.Cookie{Name: map[bool]string{true: "parvis", false: "__Host-parvis"}[c.secure], Value: set.Value})
+			if _, ok := k.Of(other); ok {
+				t.Errorf("%s: believed the cookie name of the other kind of entrance", c.channel)
+			}
+			b.take(func(w http.ResponseWriter) { k.Drop(w) })
+			if len(b.cookies) != 0 {
+				t.Errorf("%s: cookies left after Drop: %v", c.channel, b.cookies)
+			}
+		}
+	})
+}
+
+func TestOurCookiesNeverPass(t *testing.T) {
+	for _, c := range []struct{ in, want []string }{
+		{nil, nil},
+		{[]string{"a=1; b=2"}, []string{"a=1; b=2"}},
+		{[]string{"parvis-app=x"}, nil},
+		{[]string{"a=1; parvis-app=x;b=2"}, []string{"a=1; b=2"}},
+		{[]string{"__Host-parvis-app=x; __Host-parvis=y; parvis=z; parvis-enter=q"}, nil},
+		{[]string{"a=1", "parvis=2", "c=3; parvis-app"}, []string{"a=1", "c=3"}},
+		{[]string{"parvisite=1; x=parvis"}, []string{"parvisite=1; x=parvis"}},
+		{[]string{"  parvis =1; z=1"}, []string{"z=1"}},
+	} {
+		h := http.Header{"Cookie": c.in}
+		if c.in == nil {
+			h = http.Header{}
+		}
+		Strip(h)
+		if diff := cmp.Diff(c.want, h["Cookie"]); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", c.in, diff)
+		}
+	}
+	for _, c := range []struct {
+		line string
+		kept bool
+	}{
+		{"sid=1; Path=/", true},
+		{"parvis-app=evil; Path=/", false},
+		{" parvis = evil; Domain=agents.localhost", false},
+		{"__Host-parvis=evil; Secure", false},
+		{"=parvis-app=evil", false},
+		{"parvis-app", false},
+		{"=value", true},
+		{"parvisite=1", true},
+	} {
+		h := http.Header{"Set-Cookie": {"first=1", c.line, "last=1"}}
+		Guard(h)
+		want := []string{"first=1", c.line, "last=1"}
+		if !c.kept {
+			want = []string{"first=1", "last=1"}
+		}
+		if diff := cmp.Diff(want, h["Set-Cookie"]); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", c.line, diff)
+		}
+	}
+}
+
+func TestReturnPathsStayHere(t *testing.T) {
+	for _, p := range []string{
+		"", "//evil.example", "/\\evil.example", "\\/evil.example", "https://evil.example", "javascript:alert(1)", "/\t/evil.example",
+		"/\n/evil.example", "/a\r\nSet-Cookie: x=1", "evil.example", "/é", "/ /evil", "/\x00", "/.parvis/enter?ticket=x", "/" + strings.Repeat("a", 3000),
+	} {
+		if local(p) {
+			t.Errorf("%q passes for a path of this host", p)
+		}
+	}
+	for _, p := range []string{"/", "/a/b?c=d&e=%2F%2Fx", "/%2f%2fevil", "/.well-known/x", "/@evil.example"} {
+		if !local(p) {
+			t.Errorf("%q does not pass", p)
+		}
+	}
+}
+
+func FuzzReturnPath(f *testing.F) {
+	f.Add("/.parvis/AAAAAAAAAAAAAAAAAAAAAA/a")
+	f.Add("/.parvis/AAAAAAAAAAAAAAAAAAAAAA//evil")
+	f.Fuzz(func(t *testing.T, s string) {
+		if _, path := marked(s); !local(path) {
+			t.Errorf("%q leads to %q", s, path)
+		}
+	})
+}
+
+func TestListShowsTheLiveOnes(t *testing.T) {
+	each(t, func(t *testing.T, k *Keeper, clock *storetest.Clock) {
+		begin(t, k, parvis.Mobile, "A100001")
+		clock.Move(20 * time.Minute)
+		b, kept := begin(t, k, parvis.Internal, "A100001")
+		begin(t, k, parvis.Internal, "A100002")
+		clock.Move(20 * time.Minute)
+		if _, ok := k.Of(b.get("http://" + plainPortal + "/")); !ok {
+			t.Fatal("not found")
+		}
+		rows, err := k.List(context.Background(), "A100001")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rows) != 1 || rows[0].ID != kept.ID || rows[0].Browser != "Firefox, Linux" || rows[0].Address != "192.0.2.7" || !rows[0].LastSeen.Equal(clock.Now()) {
+			t.Errorf("listed %+v", rows)
+		}
+	})
+}
+
+func TestVersionGrowsWithWhatIsRecorded(t *testing.T) {
+	each(t, func(t *testing.T, k *Keeper, _ *storetest.Clock) {
+		b, s := begin(t, k, parvis.Internal, "A100001")
+		visit := enter(t, k, b, s, "paie")
+		at := func() uint32 {
+			v, ok := k.At(visit.get("http://paie."+plainPortal+"/"), "paie")
+			if !ok {
+				t.Fatal("not found")
+			}
+			return v.Version
+		}
+		first := at()
+		write(t, k, func(tx *store.Tx) error {
+			tx.Record(parvis.Event{Kind: "app.refused", Agent: "A100001", Actor: "A100001"})
+			return nil
+		})
+		if at() != first {
+			t.Error("a refusal, which changes nothing, made the decision be taken again")
+		}
+		write(t, k, func(tx *store.Tx) error {
+			tx.Record(parvis.Event{Kind: "agent.entitled", Agent: "A100001", Actor: "system"})
+			return nil
+		})
+		second := at()
+		if second == first {
+			t.Error("an entitlement did not make the decision be taken again")
+		}
+		k.stamps.settle()
+		if at() == second {
+			t.Error("the decision taken meanwhile was not taken again")
+		}
+	})
+}
+
+func TestSweepForgetsWhatIsOver(t *testing.T) {
+	each(t, func(t *testing.T, k *Keeper, clock *storetest.Clock) {
+		b, s := begin(t, k, parvis.Internal, "A100001")
+		enter(t, k, b, s, "paie")
+		if _, ok := k.Of(b.get("http://" + plainPortal + "/")); !ok {
+			t.Fatal("not found")
+		}
+		clock.Move(11 * time.Hour)
+		k.table.sweep(clock.Now().UnixMicro())
+		for i := range k.table.parts {
+			if n := len(k.table.parts[i].sessions.at) + len(k.table.parts[i].visits.at); n != 0 {
+				t.Errorf("part %d still holds %d", i, n)
+			}
+		}
+		clock.Move(8 * 24 * time.Hour)
+		if err := k.forget(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.Store.Session(context.Background(), s.ID); parvis.CodeOf(err) != parvis.CodeNotFound {
+			t.Errorf("the row of an old session: %v", err)
+		}
+	})
+}
+
+func TestBrowserNamesOnlyWhatItKnows(t *testing.T) {
+	for agent, want := range map[string]string{
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0": "Edge, Windows",
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile/15E148 Safari/604.1":       "Safari, iPhone",
+		"Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36":              "Chrome, Android",
+		"<script>alert(1)</script>": "",
+		"curl/8.1":                  "curl",
+	} {
+		if got := Browser(agent); got != want {
+			t.Errorf("%q is %q, want %q", agent, got, want)
+		}
+	}
+}

@@ -1,0 +1,383 @@
+package signin
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"parvis"
+	"parvis/internal/credential"
+	"parvis/internal/directory"
+	"parvis/internal/notify"
+	"parvis/internal/seal"
+	"parvis/internal/session"
+	"parvis/internal/store"
+	"parvis/internal/text"
+)
+
+const (
+	pageGood = 60 * time.Minute // how long a page may stay open before its answer
+	flowGood = 15 * time.Minute // how long a proof waits for a required change
+	longest  = 254              // an identifier is at most an address (RFC 5321 §4.5.3.1)
+
+	kindSignIn = "sign_in"
+)
+
+// Hub is the door. The first group is required, the rest works when zero. It
+// must not be copied once used.
+type Hub struct {
+	Store     *store.Store
+	Directory *directory.Directory
+	Vault     *credential.Vault
+	Keeper    *session.Keeper
+	Outbox    *notify.Outbox
+	Keys      *seal.Keys
+	Clock     func() time.Time
+
+	Profiles []parvis.Profile // for the days a password lasts and who needs a second proof
+	Domains  []string         // of professional addresses; none: any address is taken for one
+
+	mu     sync.Mutex
+	waited [2]map[[32]byte]parvis.Reference // young and old
+}
+
+// In is one answer given at the door, and how it arrived. Everything but Origin
+// may be empty, and nothing in it is believed.
+type In struct {
+	Posted      bool   // a form was sent; false for a page that is merely opened
+	Flow        string // the hidden field of the form
+	Cookie      string // the door's cookie
+	Identifier  string
+	Password    seal.Secret
+	NewPassword seal.Secret
+	Device      string // the value of the device cookie
+	Browser     string // the User-Agent field
+	Return      string // where to go afterwards, sealed by whoever sent the visitor
+	Origin      parvis.Origin
+	Lang        text.Lang
+}
+
+// Outcome is what to show or do next. Reasons are of level P0 until a proof is
+// right; Args are the values of their sentences.
+type Outcome struct {
+	Step       Step
+	Flow       string      // for the hidden field
+	Cookie     seal.Secret // to be set as the door's cookie, when not empty
+	Identifier string      // as it was typed, for the strip
+	Reasons    []parvis.Reason
+	Args       text.Args
+	Reference  parvis.Reference
+	Retry      time.Duration // too many at once: when to come back (Retry-After)
+	Quality    credential.Quality
+
+	Token   session.Token // when done
+	Session parvis.Session
+	Device  string // the new value of the device cookie, when not empty
+	Return  string
+}
+
+// page is what a form remembers before anything is proven: sealed in the form
+// itself, so that tabs do not disturb each other and nothing is kept for a
+// visitor who has shown nothing.
+type page struct {
+	Identifier string `json:"i,omitempty"`
+	Return     string `json:"r,omitempty"`
+	Flow       string `json:"f,omitempty"` // the stored flow, once something is proven
+}
+
+// Advance takes one answer and names the step that follows. Each answer that
+// changes something is one transaction, recorded; a try at a password is
+// recorded as failed before it is examined.
+func (h *Hub) Advance(ctx context.Context, in In) (Outcome, error) {
+	var p page
+	out := Outcome{Args: text.Args{}}
+	switch err := h.Keys.Box("sign-in page").Redeem(in.Flow, h.Clock(), &p); {
+	case in.Flow == "":
+		p.Return = in.Return
+	case err != nil:
+		p = page{Return: in.Return}
+		out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyFormExpired})
+		return h.ask(out, p, StepIdentifier)
+	}
+	if p.Flow != "" {
+		return h.change(ctx, in, p, out)
+	}
+	if typed := tidy(in.Identifier); typed != "" {
+		p.Identifier = typed
+		if h.otherCircuit(typed) {
+			out.Identifier, p.Identifier = typed, ""
+			out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyIdentifierWrongCircuit})
+			return h.ask(out, p, StepIdentifier)
+		}
+	}
+	step := Next(Shown{Identifier: p.Identifier}, Facts{}, Demand{})
+	switch {
+	case step == StepIdentifier && in.Posted:
+		out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyIdentifierRequired})
+		return h.ask(out, p, step)
+	case step == StepIdentifier || in.Password == "":
+		return h.ask(out, p, step)
+	}
+	return h.prove(ctx, in, p, out)
+}
+
+// ask ends an answer that leads to a form.
+func (h *Hub) ask(out Outcome, p page, step Step) (Outcome, error) {
+	ticket, err := h.Keys.Box("sign-in page").Issue(p, h.Clock(), pageGood)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out.Step, out.Flow = step, ticket
+	if p.Identifier != "" {
+		out.Identifier = p.Identifier
+	}
+	return out, nil
+}
+
+// tidy makes what was typed fit for a strip on a page.
+func tidy(s string) string {
+	s = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || !unicode.IsPrint(r) && r != '\u00a0' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "")))
+	if len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "")
+	}
+	return s
+}
+
+// otherCircuit tells an identifier of another account by its shape alone: a
+// phone number, or an address outside the professional domains. Nobody is
+// looked up, so nothing is learned from the answer.
+func (h *Hub) otherCircuit(typed string) bool {
+	if _, domain, ok := strings.Cut(typed, "@"); ok {
+		return len(h.Domains) > 0 && !slices.ContainsFunc(h.Domains, func(d string) bool {
+			return strings.EqualFold(d, strings.TrimSpace(domain))
+		})
+	}
+	digits, plus := 0, strings.HasPrefix(typed, "+")
+	for i, r := range typed {
+		switch {
+		case r >= '0' && r <= '9':
+			digits++
+		case r == '+' && i == 0, r == ' ', r == '.', r == '-', r == '(', r == ')', r == '\u00a0':
+		default:
+			return false
+		}
+	}
+	compact := strings.NewReplacer(" ", "", ".", "", "-", "", "\u00a0", "").Replace(typed)
+	french := digits == 10 && (strings.HasPrefix(compact, "06") || strings.HasPrefix(compact, "07"))
+	return plus && digits >= 8 || french
+}
+
+// prove examines a password. Whatever the identifier, the same is read, hashed
+// and written, in the same order; only a right password leads further.
+func (h *Hub) prove(ctx context.Context, in In, p page, out Outcome) (Outcome, error) {
+	agent, standing, err := h.who(ctx, p.Identifier)
+	if err != nil {
+		return Outcome{}, err
+	}
+	try := credential.Try{Typed: p.Identifier, Agent: agent, Password: in.Password, Origin: in.Origin, Device: in.Device}
+	verdict, err := h.Vault.Check(ctx, try)
+	if err != nil {
+		return Outcome{}, err
+	}
+	switch {
+	case verdict.Busy:
+		out.Retry = verdict.Next
+		out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyServiceUnavailable})
+		return h.ask(out, p, StepSecret)
+	case verdict.Limited:
+		out.Retry = verdict.Next
+		out.Args["n"] = max(1, int((verdict.Next+time.Minute-1)/time.Minute))
+		out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyRateLimited, At: h.local(h.Clock().Add(verdict.Next))})
+		return h.ask(out, p, StepSecret)
+	case !verdict.OK:
+		return h.fail(ctx, in, p, out, agent, standing, verdict)
+	}
+	return h.pass(ctx, in, p, out, try, standing, verdict)
+}
+
+// who finds the agent an identifier names; both are nil when it names nobody.
+func (h *Hub) who(ctx context.Context, identifier string) (*parvis.Agent, *parvis.Standing, error) {
+	number, err := h.Directory.Find(ctx, identifier)
+	if err != nil && parvis.CodeOf(err) != parvis.CodeNotFound {
+		return nil, nil, err
+	}
+	agent, standing, err := h.Directory.Facts(ctx, number)
+	if parvis.CodeOf(err) == parvis.CodeNotFound {
+		_, err = h.Store.Standing(ctx, number) // what reading somebody would have cost
+		return nil, nil, err
+	}
+	return agent, standing, err
+}
+
+// fail answers a password that is not right, or not examined. The page says
+// what may be said to anybody; the reference and the mailbox of the account
+// know more.
+func (h *Hub) fail(ctx context.Context, in In, p page, out Outcome, agent *parvis.Agent, standing *parvis.Standing, v credential.Verdict) (Outcome, error) {
+	said := parvis.Reason{Code: parvis.WhyCredentialsIncorrect}
+	step := StepSecret
+	if !v.Wait.IsZero() {
+		said, step = parvis.Reason{Code: parvis.WhyAccountLockedAttempts, At: h.local(v.Wait)}, StepWait
+		out.Args["time"] = said.At
+	}
+	reasons := []parvis.Reason{said}
+	if step == StepSecret && v.Left > 0 {
+		reasons = append(reasons, parvis.Reason{Code: parvis.WhyLockWarning})
+		out.Args["n"], out.Args["duration"] = v.Left, v.Next
+	}
+	out.Reasons = append(out.Reasons, reasons...)
+	repeat := h.Keys.MAC("wait", []byte(p.Identifier), []byte(in.Origin.Address), []byte(v.Wait.String()))
+	if ref, known := h.toldAlready(repeat); known && step == StepWait && !v.LockedNow {
+		out.Reference = ref
+		return h.ask(out, p, step)
+	}
+	cause := hidden(agent, standing, h.Clock())
+	err := h.Store.Write(ctx, func(tx *store.Tx) error {
+		out.Reference = ""
+		event := parvis.Event{Kind: "sign_in.refused", Reasons: []parvis.ReasonCode{said.Code}}
+		if cause.Code != "" {
+			event.Reasons = append(event.Reasons, cause.Code)
+		}
+		var err error
+		if out.Reference, err = h.refuse(ctx, tx, in, agent, reasons, event); err != nil || agent == nil {
+			return err
+		}
+		if v.LockedNow {
+			if _, err := h.Outbox.Queue(ctx, tx, h.message(tx, agent, "mail_locked", "", text.Args{
+				"time": v.Wait, "when": tx.Now(),
+			})); err != nil {
+				return err
+			}
+		}
+		if cause.Code == "" {
+			return nil
+		}
+		m := h.message(tx, agent, "mail_blocked_cause", "", text.Args{"ref": string(out.Reference), "date": cause.At})
+		m.Cause = cause.Code
+		_, err = h.Outbox.Queue(ctx, tx, m)
+		return err
+	})
+	if err != nil {
+		return Outcome{}, err
+	}
+	if step == StepWait {
+		h.tell(repeat, out.Reference)
+	}
+	return h.ask(out, p, step)
+}
+
+// maxWaited bounds the references remembered for people who try again during
+// a wait: each then costs a look in memory, not a write.
+const maxWaited = 4096
+
+func (h *Hub) toldAlready(key [32]byte) (parvis.Reference, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.waited {
+		if ref, ok := m[key]; ok {
+			return ref, true
+		}
+	}
+	return "", false
+}
+
+func (h *Hub) tell(key [32]byte, ref parvis.Reference) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.waited[0] == nil || len(h.waited[0]) >= maxWaited {
+		h.waited[1], h.waited[0] = h.waited[0], map[[32]byte]parvis.Reference{}
+	}
+	h.waited[0][key] = ref
+}
+
+// hidden is what keeps an agent out besides the password: the cause that only
+// the verified contact and the desk may know. No code when there is none.
+func hidden(agent *parvis.Agent, standing *parvis.Standing, at time.Time) parvis.Reason {
+	switch {
+	case agent == nil:
+		return parvis.Reason{}
+	case !opens(agent.StateAt(at)) && agent.StateAt(at) != parvis.PreArrival:
+		return stateReason(agent, at)
+	case !standing.Activated:
+		return parvis.Reason{Code: parvis.WhyAgentAccountNotActivated}
+	}
+	return parvis.Reason{}
+}
+
+// stateReason says which state keeps a session from beginning, and the date
+// that the sentence needs.
+func stateReason(agent *parvis.Agent, at time.Time) parvis.Reason {
+	switch agent.StateAt(at) {
+	case parvis.PreArrival:
+		return parvis.Reason{Code: parvis.WhyAccountNotStarted, At: agent.ContractFrom}
+	case parvis.Suspended:
+		return parvis.Reason{Code: parvis.WhyAccountSuspended, At: agent.AbsenceFrom}
+	}
+	since := agent.DeceasedOn
+	if since.IsZero() {
+		since = agent.ContractUntil.AddDate(0, 0, 1)
+	}
+	return parvis.Reason{Code: parvis.WhyAccountClosed, At: since}
+}
+
+// refuse freezes what was refused under a reference. What is kept there is what
+// was shown; the event beside it says the whole.
+func (h *Hub) refuse(ctx context.Context, tx *store.Tx, in In, agent *parvis.Agent, shown []parvis.Reason, event parvis.Event) (parvis.Reference, error) {
+	r := store.Refusal{
+		At: tx.Now(), Origin: in.Origin, Path: "/signin", Decision: parvis.Decision{Reasons: shown},
+	}
+	if agent != nil {
+		r.Agent, r.Facts.State = agent.Number, agent.StateAt(tx.Now())
+	}
+	for range 8 {
+		var random [7]byte
+		_, _ = rand.Read(random[:]) // never fails (Go 1.24)
+		r.Reference = parvis.NewReference(random)
+		taken, err := tx.AddRefusal(ctx, r)
+		if err != nil {
+			return "", err
+		}
+		if taken {
+			event.Agent, event.Actor, event.Reference = r.Agent, "system", r.Reference
+			event.Channel, event.Address = in.Origin.Channel, in.Origin.Address
+			tx.Record(event)
+			return r.Reference, nil
+		}
+	}
+	return "", &parvis.Error{Code: parvis.CodeInternal, Op: "signin.refuse", Err: errors.New("no reference is free")}
+}
+
+// message is a notice to the contacts that HR vouches for. Unless the agent has
+// just proven who they are it is in the organisation's language, not in that of
+// whoever stands at the door.
+func (h *Hub) message(tx *store.Tx, agent *parvis.Agent, template string, lang text.Lang, args text.Args) notify.Message {
+	args["name"], args["agent_number"] = agent.Name(), string(agent.Number)
+	if _, ok := args["date_time"]; !ok {
+		args["date_time"] = tx.Now()
+	}
+	return notify.Message{Agent: agent.Number, To: notify.Contacts(agent), Lang: lang, Template: template, Args: args}
+}
+
+// local gives a time in the organisation's zone, in which sentences say it.
+func (h *Hub) local(t time.Time) time.Time {
+	if h.Directory.Zone == nil || t.IsZero() {
+		return t
+	}
+	return t.In(h.Directory.Zone)
+}
+
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (Go 1.24)
+	return hex.EncodeToString(b[:])
+}
