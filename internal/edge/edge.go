@@ -1,0 +1,165 @@
+package edge
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"parvis"
+	"parvis/internal/text"
+)
+
+// Edge turns connections into requests with a known origin, and errors into
+// answers. All fields must be set, but Page and Metrics.
+type Edge struct {
+	Addresses *parvis.Addresses
+	Catalog   *text.Catalog
+	Clock     func() time.Time
+	Log       *slog.Logger
+	Portal    http.Handler // answers on the portals' own names
+	Apps      http.Handler // answers on the applications' names
+	Metrics   *Metrics
+
+	// Page draws a failure for a person. When nil, or for programs, the answer
+	// is a problem document (RFC 9457).
+	Page func(w http.ResponseWriter, r *http.Request, f Failure)
+}
+
+// maxForm bounds the body of anything sent to a portal: forms are small.
+const maxForm = 256 << 10
+
+// policy is the content security policy of every page of ours: nothing inline,
+// nothing from elsewhere, framed by nobody.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; font-src 'self'; " +
+	"connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action %s; frame-ancestors 'none'; base-uri 'none'"
+
+// Handler gives the handler of one entrance: everything between the
+// connection and the portal or the applications.
+func (e *Edge) Handler(en Entrance) http.Handler {
+	protect := http.NewCrossOriginProtection()
+	protect.SetDenyHandler(e.Handle(func(http.ResponseWriter, *http.Request) error {
+		return &parvis.Error{Code: parvis.CodeRefused, Op: "edge.crossOrigin"}
+	}))
+	portal := protect.Handler(http.HandlerFunc(e.portal))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin := en.origin(r)
+		ctx := context.WithValue(r.Context(), originKey{}, origin)
+		id := requestID()
+		ctx = context.WithValue(ctx, requestIDKey{}, id)
+		r = r.WithContext(ctx)
+		defer e.recovered(w, r)
+
+		_, app, ok := e.Addresses.Find(r.Host)
+		// RFC 9110 §7.4: a name that is not ours is answered with 421, so that
+		// nothing is ever built from it.
+		if !ok || r.Method == http.MethodTrace || r.Method == http.MethodConnect {
+			w.Header().Set("X-Request-Id", id)
+			http.Error(w, "misdirected request", http.StatusMisdirectedRequest)
+			return
+		}
+		// RFC 9112 §6.1: after a message whose framing may have been read in two
+		// ways the connection must not be used again. net/http has dropped the
+		// Content-Length by now, so every chunked request ends its connection.
+		if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		if app != "" {
+			e.Apps.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("X-Request-Id", id)
+		portal.ServeHTTP(w, r)
+	})
+}
+
+func (e *Edge) portal(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	e.protect(w.Header(), Origin(r).Channel)
+	start := time.Now()
+	sw := &statusWriter{ResponseWriter: w}
+	e.Portal.ServeHTTP(sw, r)
+	e.Metrics.observe(Origin(r).Channel, sw.status, time.Since(start))
+}
+
+// protect sets the headers of every answer of ours (ASVS 3.4).
+func (e *Edge) protect(h http.Header, ch parvis.Channel) {
+	h.Set("Content-Security-Policy", e.policy(ch))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cache-Control", "no-store")
+	if e.Addresses.Secure(ch) {
+		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+	}
+}
+
+// policy lets a form end on the applications of its own entrance, because the
+// answer to a sign-in is a redirect there and browsers hold form-action
+// against redirects too.
+func (e *Edge) policy(ch parvis.Channel) string {
+	action := "'self'"
+	if app := e.Addresses.App(ch, "*"); app != "" {
+		action += " " + app
+	}
+	return replaceOnce(policy, "%s", action)
+}
+
+func (e *Edge) recovered(w http.ResponseWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+		panic(v)
+	}
+	e.Log.Error("handler panicked", "request", RequestID(r), "panic", v, "stack", string(debug.Stack()))
+	e.fail(w, r, &parvis.Error{Code: parvis.CodeInternal, Op: "edge.panic"})
+}
+
+func requestID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // crypto/rand.Read never fails
+	return hex.EncodeToString(b[:])
+}
+
+func replaceOnce(s, old, repl string) string {
+	for i := 0; i+len(old) <= len(s); i++ {
+		if s[i:i+len(old)] == old {
+			return s[:i] + repl + s[i+len(old):]
+		}
+	}
+	return s
+}
+
+// statusWriter remembers the status for the metrics.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func statusText(status int) string { return strconv.Itoa(status) }

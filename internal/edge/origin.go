@@ -1,0 +1,96 @@
+package edge
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"parvis"
+)
+
+// Entrance is one listener and what arriving there means.
+type Entrance struct {
+	Listen   string         // address to listen on, "127.0.0.1:8080"
+	Channel  parvis.Channel // what the listener itself proves
+	Networks []netip.Prefix // the organisation's own networks
+	Proxies  []netip.Prefix // the only ones whose forwarding headers are read
+	CertFile string         // TLS certificate chain, PEM; empty for a proxy or a loopback listener
+	KeyFile  string
+}
+
+type originKey struct{}
+
+type requestIDKey struct{}
+
+// Origin tells how r arrived, as the edge decided it. The zero Origin, for a
+// request that did not pass the edge, is an unknown entrance: it opens nothing.
+func Origin(r *http.Request) parvis.Origin {
+	o, _ := r.Context().Value(originKey{}).(parvis.Origin)
+	return o
+}
+
+// RequestID names the request in the logs and in the answer.
+func RequestID(r *http.Request) string {
+	id, _ := r.Context().Value(requestIDKey{}).(string)
+	return id
+}
+
+// WithOrigin gives r an origin. The edge calls it; so may a test.
+func WithOrigin(r *http.Request, o parvis.Origin) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), originKey{}, o))
+}
+
+// origin decides the entrance. A listener that proves "internal" but declares
+// networks proves it only inside them; a mobile listener becomes internal for
+// the declared networks. Everything undecided is unknown, and opens nothing.
+func (en *Entrance) origin(r *http.Request) parvis.Origin {
+	addr, ok := en.client(r)
+	if !ok {
+		return parvis.Origin{}
+	}
+	own := contains(en.Networks, addr)
+	ch := en.Channel
+	switch {
+	case ch == parvis.Internal && len(en.Networks) > 0 && !own:
+		ch = ""
+	case ch == parvis.Mobile && own:
+		ch = parvis.Internal
+	}
+	return parvis.Origin{Channel: ch, Address: addr.String(), Known: own || ch == parvis.Internal}
+}
+
+// client finds the nearest address that no client could have written: the
+// peer, or, when the peer is a declared proxy, the rightmost hop that is not.
+// A hop that cannot be read ends the search at the proxy that passed it on.
+func (en *Entrance) client(r *http.Request) (netip.Addr, bool) {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	addr := peer.Addr().Unmap()
+	if !contains(en.Proxies, addr) {
+		return addr, true
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = hop.Unmap()
+		if !contains(en.Proxies, addr) {
+			break
+		}
+	}
+	return addr, true
+}
+
+func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,130 @@
+package portal
+
+import (
+	"net/http"
+	"strings"
+
+	"parvis"
+	"parvis/internal/edge"
+)
+
+// act answers one request of a visit, or returns the error that stopped it.
+type act func(w http.ResponseWriter, r *http.Request, v *visit) error
+
+// Handler is the site map. What is not here is not found; errors go to the
+// edge, whose Page should be [Portal.Failure].
+func (p *Portal) Handler(e *edge.Edge) http.Handler {
+	p.ready()
+	p.edge = e
+	mux := http.NewServeMux()
+	open := func(pattern string, f act) { mux.Handle(pattern, e.Handle(p.open(f))) }
+	mine := func(pattern string, f act) { mux.Handle(pattern, e.Handle(p.open(p.mine(f)))) }
+
+	// The square: anybody.
+	open("GET /{$}", p.getHome) // start, or the launcher
+	open("GET /help", p.getHelp)
+	open("GET /channel", p.getChannel)
+	open("GET /recover", p.getRecover)
+	open("GET /diagnosis", p.getDiagnosis)
+	open("POST /diagnosis", p.postDiagnosis)
+	open("GET /legal", p.getLegal)
+	open("GET /privacy", p.getPrivacy)
+	open("GET /accessibility", p.getAccessibility)
+	open("GET /lang", p.setLang)
+	open("POST /lang", p.setLang)
+	open("POST /theme", p.postTheme)
+
+	// The door.
+	open("GET /signin", p.getSignin)
+	open("POST /signin", p.postSignin)
+	open("GET /enter", p.getEnter)
+	open("GET /signout", p.getSignout)
+	open("POST /signout", p.postSignout)
+	mine("POST /extend", p.postExtend)
+	open("GET /extend", func(w http.ResponseWriter, _ *http.Request, _ *visit) error { return to(w, "/") })
+
+	// The first activation.
+	open("GET /activate", p.getActivate)
+	open("POST /activate", p.postActivate)
+	open("GET /activate/link", p.getActivateLink)
+	open("GET /activate/overview", p.getOverview)
+	open("GET /activate/identity", p.getIdentity)
+	open("POST /activate/identity", p.postIdentity)
+	open("GET /activate/password", p.getNewPassword)
+	open("POST /activate/password", p.postNewPassword)
+	open("GET /activate/verifier", p.getVerifier)
+	open("GET /activate/second", p.getSecond)
+	open("GET /activate/contact", p.getContact)
+	open("GET /activate/channels", p.getChannels)
+	open("GET /activate/done", p.getActivated)
+
+	// Whoever holds a session.
+	mine("GET /app/{app}", p.getApp)
+	mine("GET /why/{reference}", p.getWhy)
+	mine("GET /security", p.getSecurity)
+	mine("GET /sessions", p.getSessions)
+	mine("POST /sessions", p.postSessions)
+	mine("GET /activity", p.getActivity)
+
+	// What is the same for everybody, and needs no entrance.
+	mux.Handle("GET /assets/", p.assets())
+	mux.Handle("GET /sw.js", p.assets())
+	mux.Handle("GET /manifest.webmanifest", p.assets())
+	mux.Handle("GET /manifest", http.RedirectHandler("/manifest.webmanifest", http.StatusPermanentRedirect))
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.Handle("GET /offline", e.Handle(p.getOffline))
+	if p.JWKS != nil {
+		mux.Handle("GET /.well-known/jwks.json", p.JWKS)
+	}
+
+	open("/", func(http.ResponseWriter, *http.Request, *visit) error {
+		return &parvis.Error{Code: parvis.CodeNotFound, Op: "portal"}
+	})
+	return mux
+}
+
+// open lets a visit in when its entrance is known and this is its address.
+func (p *Portal) open(f act) edge.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		v := p.receive(r)
+		switch {
+		case !v.origin.Channel.Known():
+			return p.refuseEntrance(w, r, v, parvis.WhyChannelUnknown)
+		case v.door != v.origin.Channel:
+			// Somebody at the office who uses the mobile address is at the office:
+			// the edge has recognised the network. They belong at the other address.
+			if own := p.Addresses.Portal(v.origin.Channel); own != "" && v.door == parvis.Mobile && safe(r) {
+				return to(w, own+v.back)
+			}
+			return p.refuseEntrance(w, r, v, parvis.WhyInternalAddressOutside)
+		}
+		if err := v.know(r); err != nil {
+			return err
+		}
+		return f(w, r, v)
+	}
+}
+
+func safe(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+// mine sends whoever has no session to the door, and back afterwards.
+func (p *Portal) mine(f act) act {
+	return func(w http.ResponseWriter, r *http.Request, v *visit) error {
+		if v.in {
+			return f(w, r, v)
+		}
+		path := v.back
+		if !safe(r) {
+			path = "/" + strings.SplitN(strings.TrimPrefix(r.URL.Path, "/"), "/", 2)[0]
+		}
+		door, err := p.doorTo(path)
+		if err != nil {
+			return err
+		}
+		if edge.WantsJSON(r) {
+			p.edge.SignIn(w, r, p.Addresses.Portal(v.door)+door)
+			return nil
+		}
+		return to(w, door)
+	}
+}

@@ -1,0 +1,313 @@
+package portal
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"parvis"
+	"parvis/internal/edge"
+	"parvis/internal/helpdesk"
+	"parvis/internal/page"
+	"parvis/internal/text"
+)
+
+// facet is one thing that has to be right before an application opens, as the
+// checklist says it: why_not.ok.FACET and why_not.lacking.FACET.
+type facet string
+
+const (
+	onAccount     facet = "account"
+	onPassword    facet = "password"
+	onLink        facet = "link"
+	onChannel     facet = "channel"
+	onEntitlement facet = "entitlement"
+	onTime        facet = "time"
+	onDevice      facet = "device"
+	onSecond      facet = "second"
+	onApp         facet = "app"
+)
+
+// facetOf tells what a reason is about. What is not recognised is the account's.
+func facetOf(code parvis.ReasonCode) facet {
+	switch code {
+	case parvis.WhyChannelClosed:
+		return onTime
+	case parvis.WhyInternalAddressOutside:
+		return onChannel
+	case parvis.WhyStepUpRequired:
+		return onSecond
+	case parvis.WhyAppDown, "app_maintenance":
+		return onApp
+	}
+	for prefix, f := range map[string]facet{
+		"password_": onPassword, "verifier_": onLink, "channel_": onChannel, "app_": onEntitlement,
+		"vpn_": onDevice, "device_": onDevice, "factor_": onSecond, "code_": onSecond,
+	} {
+		if strings.HasPrefix(string(code), prefix) {
+			return f
+		}
+	}
+	return onAccount
+}
+
+// checks says what is right and what is missing, so that nobody looks for a
+// fault in their password when it is the entrance.
+func (v *visit) checks(d parvis.Decision, app parvis.App, ch parvis.Channel, proofs []parvis.Proof) page.Checklist {
+	lacking := map[facet]bool{}
+	for _, r := range d.Reasons {
+		lacking[facetOf(r.Code)] = true
+	}
+	second := slices.ContainsFunc(proofs, func(p parvis.Proof) bool { return p.Kind.Second() })
+	args := text.Args{
+		"app": app.Name.In(string(v.lang)), "channel": v.channel(ch, "label"), "channel_label": v.channel(ch, "the"),
+	}
+	if app.Owner != "" {
+		args["owner"] = app.Owner
+	}
+	var all page.Checklist
+	for _, c := range []struct {
+		facet facet
+		shown bool // when nothing is missing
+	}{
+		{onAccount, true},
+		{onPassword, true},
+		{onLink, false},
+		{onChannel, true},
+		{onEntitlement, true},
+		{onTime, app.OfficeHours},
+		{onDevice, false},
+		{onSecond, second},
+		{onApp, false},
+	} {
+		switch {
+		case lacking[c.facet]:
+			all = append(all, page.Check{Text: v.say("why_not.lacking."+string(c.facet), args)})
+		case c.shown:
+			all = append(all, page.Check{OK: true, Text: v.say("why_not.ok."+string(c.facet), args)})
+		}
+	}
+	return all
+}
+
+// getWhy is a refusal made readable: frozen as it was told, for the agent it
+// was told to and for nobody else.
+func (p *Portal) getWhy(w http.ResponseWriter, r *http.Request, v *visit) error {
+	refusal, err := p.Counter.Look(r.Context(), r.PathValue("reference"))
+	if err != nil {
+		return err
+	}
+	if refusal.Agent != v.agent.Number {
+		return &parvis.Error{Code: parvis.CodeNotFound, Op: "portal.getWhy"}
+	}
+	app, known := p.Policy.App(refusal.App)
+	if edge.WantsJSON(r) {
+		p.edge.Problem(w, r, edge.Refused{
+			Decision: refusal.Decision, Reference: refusal.Reference, App: app, Channel: refusal.Origin.Channel, Status: http.StatusOK,
+		})
+		return nil
+	}
+	if !known {
+		return v.show(w, r, http.StatusOK, v.blockedPage(refusal.Decision.Reasons, refusal.Reference, nil))
+	}
+	return v.show(w, r, http.StatusOK, v.whyPage(refusal, app))
+}
+
+func (v *visit) whyPage(refusal helpdesk.Refusal, app parvis.App) page.Page {
+	ch := refusal.Origin.Channel
+	told := v.tell(refusal.Decision, app, ch, v.account())
+	pg := page.Page{
+		Screen: "why_not", Width: page.Wide,
+		Title:   v.say("why_not.title", text.Args{"app": app.Name.In(string(v.lang))}),
+		Reasons: codes(refusal.Decision.Reasons), Reference: string(refusal.Reference),
+	}
+	body := page.Refusal{
+		Checks: v.checks(refusal.Decision, app, ch, refusal.Facts.Proofs),
+		Steps:  v.steps(told, app),
+		Ticket: v.ticket(string(refusal.Reference), refusal.At, ch, string(v.agent.Number)),
+		People: v.helpers(told),
+		Other:  &page.Link{Text: v.say("action.diagnosis"), Href: "/diagnosis"},
+	}
+	for i, reason := range told.Reasons {
+		if i == 0 {
+			pg.Title = reason.Title
+		} else {
+			body.Why = append(body.Why, sentence(reason.Title))
+		}
+		if reason.Answer.Why != "" {
+			body.Why = append(body.Why, reason.Answer.Why)
+		}
+	}
+	body.Here = v.openHere(app.ID)
+	if len(body.Here) > 0 {
+		body.Meanwhile = v.say("portal.here")
+	}
+	all := page.Stack{}
+	if now := v.place(app, v.origin.Channel); now.decision.Open && now.state != isDown {
+		args := text.Args{"app": app.Name.In(string(v.lang)), "date_time": v.p.local(refusal.At)}
+		all = append(all, page.Notice{
+			Mark: page.Done, Title: v.say("why_not.now_open.title", args), Text: v.say("why_not.now_open.text", args),
+			Actions: []page.Button{{Text: v.say("action.open_app", args), Kind: "primary", Href: v.href(now)}},
+		})
+	}
+	pg.Body = append(all, body)
+	return pg
+}
+
+// sentence ends a title so that another sentence may follow it.
+func sentence(title string) string {
+	if strings.HasSuffix(title, ".") || strings.HasSuffix(title, "!") || strings.HasSuffix(title, "?") {
+		return title
+	}
+	return title + "."
+}
+
+// steps numbers what to do: the ways of the engine, or, when there is none,
+// what the reasons advise and who decides.
+func (v *visit) steps(told text.Told, app parvis.App) []page.Step {
+	var steps []page.Step
+	for _, way := range told.Ways {
+		steps = append(steps, page.Step{Title: sentence(way.Title), By: v.by(way), Actions: v.wayActions(way, app)})
+	}
+	if len(steps) > 0 {
+		return steps
+	}
+	for _, reason := range told.Reasons {
+		for _, do := range reason.Answer.Do {
+			steps = append(steps, page.Step{Title: do})
+		}
+	}
+	if len(steps) == 0 {
+		who := v.say("actor.it_department.the")
+		if len(told.Reasons) > 0 && len(told.Reasons[0].Actors) > 0 {
+			args := text.Args{}
+			if app.Owner != "" {
+				args["owner"] = app.Owner
+			}
+			who = v.say("actor."+told.Reasons[0].Actors[0]+".the", args)
+		}
+		steps = append(steps, page.Step{Title: v.say("refusal.ways.none", text.Args{"who": who})})
+	}
+	return steps
+}
+
+// by says who acts, when it is not the reader alone.
+func (v *visit) by(way text.ToldWay) string {
+	waits := false
+	for _, c := range way.Changes {
+		if c.By != string(parvis.BySelf) {
+			return ""
+		}
+		waits = waits || c.Kind == string(parvis.ChangeTime)
+	}
+	if waits {
+		return ""
+	}
+	return v.say("portal.by_self")
+}
+
+// wayActions gives the buttons of a way that this very page can offer.
+func (v *visit) wayActions(way text.ToldWay, app parvis.App) []page.Button {
+	if len(way.Changes) != 1 || way.Changes[0].Kind != string(parvis.ChangeChannel) {
+		return nil
+	}
+	ch := parvis.Channel(way.Changes[0].To)
+	if ch != parvis.Mobile || v.p.Addresses.Portal(ch) == "" {
+		return nil // no link leads to the office
+	}
+	return []page.Button{{Text: v.say("action.go_mobile"), Href: v.p.Addresses.App(ch, app.ID) + "/"}}
+}
+
+// helpers are the people who can act on what was told, and the support desk.
+func (v *visit) helpers(told text.Told) page.People {
+	var roles []string
+	add := func(role string) {
+		if role != "self" && !slices.Contains(roles, role) {
+			roles = append(roles, role)
+		}
+	}
+	for _, way := range told.Ways {
+		for _, c := range way.Changes {
+			add(c.By)
+		}
+	}
+	for _, reason := range told.Reasons {
+		for _, actor := range reason.Actors {
+			add(actor)
+		}
+	}
+	add("support_desk")
+	return v.people(3, roles...)
+}
+
+// openHere lists what opens here and now, but for one application.
+func (v *visit) openHere(but parvis.AppID) []page.Link {
+	var all []page.Link
+	for _, app := range v.p.Policy.Apps() {
+		if app.ID == but || len(all) == 8 {
+			continue
+		}
+		if pl := v.place(app, v.origin.Channel); pl.decision.Open && pl.state != isDown {
+			all = append(all, page.Link{Text: app.Name.In(string(v.lang)), Href: v.href(pl)})
+		}
+	}
+	return all
+}
+
+// blockedPage tells what keeps somebody out altogether.
+func (v *visit) blockedPage(reasons []parvis.Reason, ref parvis.Reference, args text.Args) page.Page {
+	told := v.tell(parvis.Decision{Reasons: reasons}, parvis.App{}, v.origin.Channel, v.account(), args)
+	pg := page.Page{Screen: "blocked", Title: v.say("blocked.title"), Width: page.Wide, Reasons: codes(reasons), Reference: string(ref)}
+	number := ""
+	if v.in {
+		number = string(v.agent.Number)
+	}
+	body := page.Refusal{
+		Ticket: v.ticket(string(ref), v.at, v.origin.Channel, number),
+		People: v.helpers(told),
+		Other:  &page.Link{Text: v.say("action.diagnosis"), Href: "/diagnosis"},
+	}
+	for i, reason := range told.Reasons {
+		if i == 0 {
+			pg.Title = reason.Title
+		} else {
+			body.Why = append(body.Why, sentence(reason.Title))
+		}
+		if reason.Answer.Why != "" {
+			body.Why = append(body.Why, reason.Answer.Why)
+		}
+		for _, do := range reason.Answer.Do {
+			body.Steps = append(body.Steps, page.Step{Title: do})
+		}
+		if body.Meanwhile == "" {
+			body.Meanwhile = reason.Answer.Meanwhile
+		}
+	}
+	pg.Body = body
+	return pg
+}
+
+// refuseEntrance answers a request through an entrance that is not known, or at
+// the address of another one.
+func (p *Portal) refuseEntrance(w http.ResponseWriter, r *http.Request, v *visit, code parvis.ReasonCode) error {
+	decision := parvis.Decision{Reasons: []parvis.Reason{{Code: code}}}
+	ref, err := p.Counter.Refuse(r.Context(), helpdesk.Refusal{Origin: v.origin, Path: r.URL.Path, Decision: decision})
+	if err != nil {
+		return err
+	}
+	if edge.WantsJSON(r) {
+		p.edge.Problem(w, r, edge.Refused{Decision: decision, Reference: ref, Channel: v.origin.Channel})
+		return nil
+	}
+	pg := v.blockedPage(decision.Reasons, ref, nil)
+	if code == parvis.WhyInternalAddressOutside {
+		if mobile := p.Addresses.Portal(parvis.Mobile); mobile != "" && v.door != parvis.Mobile {
+			body := pg.Body.(page.Refusal)
+			body.Steps = append(body.Steps, page.Step{
+				Title: v.say("portal.outside.mobile"), Actions: []page.Button{{Text: v.say("action.go_mobile"), Kind: "primary", Href: mobile + "/"}},
+			})
+			pg.Body = body
+		}
+	}
+	return v.show(w, r, http.StatusForbidden, pg)
+}
