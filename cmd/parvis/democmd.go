@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"golang.org/x/sync/errgroup"
+
+	"parvis"
+	"parvis/internal/config"
+	"parvis/internal/demo"
+	"parvis/internal/edge"
+)
+
+type demoCommand struct {
+	Data     string `placeholder:"DIR" help:"Keep the city in this folder; without it, a temporary one removed at exit."`
+	Reset    bool   `help:"Empty the folder first."`
+	BasePort int    `default:"8080" help:"First of the five ports in a row."`
+	Verbose  bool   `help:"Log on standard error."`
+}
+
+// marker is in every folder that a demonstration made: --reset empties no other.
+const marker = "parvis-demo"
+
+func (c *demoCommand) Run(con *console) error {
+	began := time.Now()
+	if c.BasePort < 1 || c.BasePort > 65530 {
+		return usage{fmt.Errorf("--base-port %d: five ports in a row are needed below 65536", c.BasePort)}
+	}
+	dir, leave, err := c.folder()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	log := slog.New(slog.DiscardHandler)
+	if c.Verbose {
+		log = slog.New(slog.NewTextHandler(con.err, nil))
+	}
+	ctx, stop := context.WithCancel(con.ctx)
+	defer stop()
+	work, ctx := errgroup.WithContext(ctx)
+	t := &town{demoCommand: c, clock: demo.OpenClock(c.Data), work: work}
+	cfg, err := t.found(ctx, dir)
+	if err != nil {
+		return err
+	}
+	h, err := build(ctx, cfg, t.clock.Now, log)
+	if err != nil {
+		return err
+	}
+	city := &demo.City{Store: h.store, Directory: h.directory, Vault: h.vault, Desk: h.desk, Clock: t.clock.Now, Zone: h.zone}
+	if t.people, err = city.Settle(ctx); err != nil {
+		return errors.Join(err, h.close())
+	}
+	s, err := h.open(operations{extra: t.operations})
+	if err != nil {
+		return errors.Join(err, h.close())
+	}
+	work.Go(func() error { return s.run(ctx) })
+	t.print(con, time.Since(began))
+	err = work.Wait()
+	return errors.Join(err, h.close())
+}
+
+// folder gives the folder of the city and what to do with it at the end.
+func (c *demoCommand) folder() (string, func(), error) {
+	if c.Data == "" {
+		dir, err := os.MkdirTemp("", "parvis-demo-")
+		return dir, func() { _ = os.RemoveAll(dir) }, err
+	}
+	mark := filepath.Join(c.Data, marker)
+	if c.Reset {
+		if _, err := os.Stat(mark); err == nil {
+			if err := os.RemoveAll(c.Data); err != nil {
+				return "", nil, err
+			}
+		} else if entries, err := os.ReadDir(c.Data); err == nil && len(entries) > 0 {
+			return "", nil, fmt.Errorf("%s was not made by a demonstration: it is left as it is", c.Data)
+		}
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return "", nil, err
+	}
+	return c.Data, func() {}, os.WriteFile(mark, []byte("A city of the demonstration of Parvis.\n"), 0o600)
+}
+
+// town is what surrounds the house: the applications, the letter box, the clock.
+type town struct {
+	*demoCommand
+	clock  *demo.Clock
+	people []demo.Person
+	work   *errgroup.Group
+}
+
+// found starts what is around the house and writes the configuration that ties
+// them together, a file like any other.
+func (t *town) found(ctx context.Context, dir string) (*config.Config, error) {
+	c := config.Default()
+	c.Organisation.Name = "Ville d'Exemple"
+	c.Organisation.Contacts = contacts()
+	c.Data = dir
+	c.Portals = config.Portals{
+		Internal: fmt.Sprintf("http://agents.localhost:%d", t.BasePort),
+		VPN:      "http://agents.localhost",
+		Mobile:   fmt.Sprintf("http://nomade.localhost:%d", t.BasePort+1),
+	}
+	c.Entrances = []config.Entrance{
+		{Channel: string(parvis.Internal), Listen: t.loopback(0)},
+		{Channel: string(parvis.Mobile), Listen: t.loopback(1)},
+	}
+	c.Operations = t.loopback(4)
+	c.Verifier.Label = config.Words{FR: "Mon Compte", EN: "Mon Compte"}
+	box := &demo.Letterbox{Clock: t.clock.Now}
+	smtp, err := t.listen(ctx, "127.0.0.1:0", func(ctx context.Context, l net.Listener) error { return box.ServeSMTP(ctx, l) })
+	if err != nil {
+		return nil, err
+	}
+	c.Mail = config.Mail{Server: smtp, TLS: "none", From: "acces@example.org", Name: "Ville d'Exemple, accès des agents"}
+	if _, err := t.serve(ctx, t.loopback(3), box.Handler()); err != nil {
+		return nil, err
+	}
+	keys := fmt.Sprintf("http://agents.localhost:%d/.well-known/jwks.json", t.BasePort)
+	for _, app := range demo.Apps() {
+		a := &demo.Application{App: app, Keys: keys, Clock: t.clock.Now, HTTP: loopbackClient()}
+		address, err := t.serve(ctx, "127.0.0.1:0", a.Handler())
+		if err != nil {
+			return nil, err
+		}
+		app.Upstream = "http://" + address
+		c.Applications = append(c.Applications, appConfig(app))
+	}
+	b, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Join(dir, "parvis.yaml")
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		return nil, err
+	}
+	loaded, faults, err := config.Load(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range faults {
+		if !f.Warning {
+			return nil, fmt.Errorf("the city's own configuration: %s", f)
+		}
+	}
+	return loaded, nil
+}
+
+func (t *town) loopback(n int) string { return fmt.Sprintf("127.0.0.1:%d", t.BasePort+n) }
+
+// listen serves on an address until ctx ends, and tells the real address.
+func (t *town) listen(ctx context.Context, address string, serve func(context.Context, net.Listener) error) (string, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	t.work.Go(func() error { return serve(ctx, l) })
+	return l.Addr().String(), nil
+}
+
+func (t *town) serve(ctx context.Context, address string, h http.Handler) (string, error) {
+	s, err := edge.ListenPlain(address, h, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return "", err
+	}
+	t.work.Go(func() error { return s.Serve(ctx) })
+	return s.Address(), nil
+}
+
+// loopbackClient finds every *.localhost on this machine (RFC 6761 §6.3),
+// whatever the resolver of the machine knows.
+func loopbackClient() *http.Client {
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+	}
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dial}}
+}
+
+func appConfig(a parvis.App) config.App {
+	return config.App{
+		ID: string(a.ID), Name: config.Words(a.Name), Purpose: config.Words(a.Purpose), Group: config.Words(a.Group), Owner: a.Owner,
+		Upstream: a.Upstream, Channels: names(a.Channels), Reduced: names(a.Reduced), ReducedCan: config.Words(a.ReducedCan),
+		ReducedNot: config.Words(a.ReducedNot), Entitled: a.Entitled, Second: a.Second, SecondOn: names(a.SecondOn),
+		DeviceVPN: a.OnDeviceVPN, OfficeHours: a.OfficeHours, HRDocuments: a.HRDocuments, HRService: a.HRService, Headers: a.Headers,
+	}
+}
+
+func names(all []parvis.Channel) []string {
+	var out []string
+	for _, ch := range all {
+		out = append(out, string(ch))
+	}
+	return out
+}
+
+func contacts() []config.Contact {
+	hours := config.Words{FR: "du lundi au vendredi, 8 h à 18 h", EN: "Monday to Friday, 8:00 to 18:00"}
+	return []config.Contact{
+		{Role: "support_desk", Name: config.Words{FR: "l'assistance informatique", EN: "the support desk"}, Phone: "01 99 00 12 34", Email: "assistance@example.org", Hours: hours},
+		{Role: "it_contact", Name: config.Words{FR: "Denis Caron", EN: "Denis Caron"}, Phone: "01 99 00 12 40", Email: "denis.caron@example.org", Hours: hours},
+		{Role: "hr_unit", Name: config.Words{FR: "le service des ressources humaines", EN: "the HR unit"}, Phone: "01 99 00 12 50", Email: "rh@example.org", Hours: hours},
+	}
+}
+
+// operations are the demonstration's own: its clock, and what each agent holds.
+func (t *town) operations(mux *http.ServeMux) {
+	mux.HandleFunc("POST /demo/clock", func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Now time.Time `json:"now"`
+		}
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&in); err != nil || in.Now.IsZero() {
+			status(w, http.StatusBadRequest, `{"now":"2026-11-24T10:00:00+01:00"} is expected`)
+			return
+		}
+		if err := t.clock.Set(in.Now); err != nil {
+			status(w, http.StatusInternalServerError, "the clock did not move")
+			return
+		}
+		status(w, http.StatusOK, t.clock.Now().UTC().Format(time.RFC3339))
+	})
+	mux.HandleFunc("GET /demo/agents", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(t.people) // a reader who left needs nothing
+	})
+}
+
+// print tells a newcomer what there is to try.
+func (t *town) print(con *console, took time.Duration) {
+	var b strings.Builder
+	fmt.Fprintf(&b, `
+A fictional city is open on this machine.
+
+  Internal workstation   http://agents.localhost:%d
+  Mobile portal          http://nomade.localhost:%d
+  Messages received      http://messages.localhost:%d
+  Operations             http://127.0.0.1:%d/healthz, /readyz, /metrics
+
+`, t.BasePort, t.BasePort+1, t.BasePort+3, t.BasePort+4)
+	rows := [][]string{}
+	for _, p := range t.people {
+		secret := p.Password
+		if p.ActivationCode != "" {
+			secret = "activation code " + p.ActivationCode
+		}
+		rows = append(rows, []string{"  " + string(p.Number), p.Name, string(p.Profile), secret})
+	}
+	_ = table(&b, slices.Clone([]string{"  agent", "name", "profile", "password"}), rows) // a strings.Builder takes everything
+	fmt.Fprintf(&b, `
+Try: sign in as A100001 on the mobile portal, open the pay slips, then finance. Stop with Ctrl-C.
+
+ready in %d ms
+`, took.Milliseconds())
+	fmt.Fprint(con.out, b.String())
+}

@@ -1,0 +1,11 @@
+// Package demo is a fictional city: people to be, applications to open, and a
+// letter box to read.
+//
+// It promises that everything a newcomer touches is real: the HR file goes
+// through the same import, the messages travel over SMTP, the applications are
+// servers that check the assertion they receive. Only the city is invented,
+// and it listens on this machine alone.
+//
+// It refuses to be a second way in: it writes through the same acts as
+// everybody, and nothing of it runs in a real installation.
+package demo

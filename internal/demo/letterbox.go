@@ -1,0 +1,182 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"io"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net"
+	"net/http"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// keep bounds what the box remembers.
+const keep = 1000
+
+// Letter is a message received, as `/api/messages` shows it.
+type Letter struct {
+	ID      string    `json:"id"`
+	Kind    string    `json:"kind"` // "mail" or "sms"
+	To      string    `json:"to"`
+	Subject string    `json:"subject"`
+	Text    string    `json:"text"`
+	HTML    string    `json:"html"`
+	Links   []string  `json:"links"`
+	Codes   []string  `json:"codes"`
+	At      time.Time `json:"at"`
+}
+
+// Letterbox receives messages over SMTP and shows them to a reader.
+type Letterbox struct {
+	Clock func() time.Time
+
+	mu      sync.Mutex
+	letters []Letter // oldest first
+	n       int
+}
+
+// ServeSMTP receives messages on l until ctx ends.
+func (b *Letterbox) ServeSMTP(ctx context.Context, l net.Listener) error {
+	s := smtp.NewServer(b)
+	s.Domain = "messages.localhost"
+	s.MaxMessageBytes = 1 << 20
+	s.ReadTimeout, s.WriteTimeout = 10*time.Second, 10*time.Second
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
+	defer stop()
+	if err := s.Serve(l); err != nil && !errors.Is(err, smtp.ErrServerClosed) && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// NewSession is called by the SMTP server for each connection.
+func (b *Letterbox) NewSession(*smtp.Conn) (smtp.Session, error) { return &delivery{box: b}, nil }
+
+// delivery is one SMTP conversation (RFC 5321 §3.3).
+type delivery struct {
+	box *Letterbox
+	to  []string
+}
+
+func (d *delivery) Mail(string, *smtp.MailOptions) error { return nil }
+
+func (d *delivery) Rcpt(to string, _ *smtp.RcptOptions) error {
+	d.to = append(d.to, to)
+	return nil
+}
+
+func (d *delivery) Data(r io.Reader) error {
+	m, err := mail.ReadMessage(r)
+	if err != nil {
+		return &smtp.SMTPError{Code: 554, Message: "the message cannot be read"}
+	}
+	letter := Letter{Kind: "mail"}
+	letter.Subject, _ = new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
+	letter.read(m.Header.Get("Content-Type"), m.Header.Get("Content-Transfer-Encoding"), m.Body)
+	for _, to := range d.to {
+		letter.To = to
+		d.box.add(letter)
+	}
+	return nil
+}
+
+func (d *delivery) Reset() { d.to = nil }
+
+func (d *delivery) Logout() error { return nil }
+
+// read takes the readable parts of a body (RFC 2046 §5.1).
+func (l *Letter) read(contentType, encoding string, body io.Reader) {
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		kind = "text/plain"
+	}
+	if strings.HasPrefix(kind, "multipart/") {
+		parts := multipart.NewReader(body, params["boundary"])
+		for {
+			p, err := parts.NextRawPart()
+			if err != nil {
+				return
+			}
+			l.read(p.Header.Get("Content-Type"), p.Header.Get("Content-Transfer-Encoding"), p)
+		}
+	}
+	switch strings.ToLower(encoding) {
+	case "quoted-printable":
+		body = quotedprintable.NewReader(body)
+	case "base64":
+		body = base64.NewDecoder(base64.StdEncoding, body)
+	}
+	text, _ := io.ReadAll(io.LimitReader(body, 1<<20)) // what was readable is shown
+	switch kind {
+	case "text/plain":
+		l.Text += string(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")))
+	case "text/html":
+		l.HTML += string(text)
+	}
+}
+
+var (
+	linkShape = regexp.MustCompile(`https?://[^\s<>"']+`)
+	codeShape = regexp.MustCompile(`(?m)\b(?:[0-9]{6}|[2-9A-HJ-NP-Z]{4,5}(?:-[2-9A-HJ-NP-Z]{4,5})+)\b`)
+)
+
+func (b *Letterbox) add(l Letter) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.n++
+	l.ID = strconv.Itoa(b.n)
+	l.At = b.Clock().UTC()
+	l.Links = slices.Compact(linkShape.FindAllString(l.Text, -1))
+	l.Codes = slices.Compact(codeShape.FindAllString(linkShape.ReplaceAllString(l.Text, " "), -1))
+	b.letters = append(b.letters, l)
+	if len(b.letters) > keep {
+		b.letters = slices.Delete(b.letters, 0, len(b.letters)-keep)
+	}
+}
+
+// For lists the letters to an address, newest first; all of them when it is empty.
+func (b *Letterbox) For(to string) []Letter {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := []Letter{}
+	for _, l := range slices.Backward(b.letters) {
+		if to == "" || strings.EqualFold(l.To, to) {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+//go:embed letterbox.html
+var letterboxHTML string
+
+// Handler shows the letters: a page for people, `/api/messages` for programs.
+func (b *Letterbox) Handler() http.Handler {
+	page := template.Must(template.New("letterbox").Parse(letterboxHTML))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/messages", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(b.For(r.URL.Query().Get("to"))) // a reader who left needs nothing
+	})
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+styleHash(letterboxHTML)+"'")
+		_ = page.Execute(w, b.For(r.URL.Query().Get("to"))) // likewise
+	})
+	return mux
+}
