@@ -98,7 +98,7 @@ type File struct {
 	Lines     int    // lines that say something, the heading not counted
 	Rejected  int    // … of which refused
 	Warnings  []Fault
-	Faults    []Fault // by line, then by column
+	Faults    []Fault // in the order of the lines
 
 	rows      []row
 	columns   [headingCount]bool         // what the file speaks of; the rest is kept as it was

@@ -70,6 +70,31 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// A report names what was written only when it cannot be about a person.
+func TestWhatAFaultRepeats(t *testing.T) {
+	f, err := reader(t).Read(strings.NewReader("agent_number;civil_family_name;given_names;org_unit_path;contract_start;absence_reason;personal_mobile;personal_email;siret\n" +
+		"A1;Durand;Anne;Eau;31/02/2020;dépression;0140000000;anne@;123\nA2;Durand;Anne;Eau;cancer;;;;diabète\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range f.Faults {
+		got = append(got, x.Error())
+	}
+	want := []string{
+		`line 2: siret: import.reject.siret value="123"`,
+		"line 2: personal_email: import.reject.email",
+		"line 2: personal_mobile: import.reject.mobile",
+		`line 2: contract_start: import.reject.date value="31/02/2020"`,
+		"line 2: absence_reason: import.reject.absence",
+		"line 3: siret: import.reject.siret",
+		"line 3: contract_start: import.reject.date",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What is kept of values that may be written in several ways.
 func TestKept(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store, clock *storetest.Clock) {

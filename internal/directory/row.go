@@ -93,7 +93,10 @@ func (f *reading) codes() {
 			return
 		}
 		out, ok := parse(v)
-		if !ok {
+		switch {
+		case !ok && columns[col].personal: // a telephone number is all figures
+			f.fault(col, key)
+		case !ok:
 			f.fault(col, key, "value", echo(v))
 		}
 		*columns[col].text(a) = out
