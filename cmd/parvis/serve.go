@@ -22,6 +22,7 @@ import (
 	"parvis/internal/gateway"
 	"parvis/internal/page"
 	"parvis/internal/portal"
+	"parvis/internal/store"
 	"parvis/internal/text"
 )
 
@@ -217,6 +218,12 @@ func (s *server) sweep(ctx context.Context) error {
 		}
 		for name, act := range map[string]func(context.Context) error{
 			"messages": s.outbox.Sweep,
+			"budgets": func(ctx context.Context) error {
+				return s.store.Write(ctx, func(tx *store.Tx) error {
+					_, err := s.vault.Sweep(ctx, tx)
+					return err
+				})
+			},
 		} {
 			if err := act(ctx); err != nil && ctx.Err() == nil {
 				s.log.Error("sweep failed", "of", name, "err", err)

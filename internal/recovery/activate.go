@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -242,7 +241,7 @@ func (d *Desk) SetPassword(ctx context.Context, cookie, password seal.Secret, fr
 	if err != nil {
 		return Stored{}, err
 	}
-	out := Stored{Agent: f.Agent, Quality: d.Vault.Judge(password, agent, d.sensitive(agent))}
+	out := Stored{Agent: f.Agent, Quality: d.Vault.Judge(password, agent, d.demands(agent).Sensitive)}
 	for _, code := range out.Quality.Reasons {
 		out.Reasons = append(out.Reasons, parvis.Reason{Code: code})
 	}
@@ -287,7 +286,7 @@ func (d *Desk) complete(ctx context.Context, tx *store.Tx, cookie seal.Secret, h
 	if err := errors.Join(tx.UseActivationCodes(ctx, f.Agent), tx.UseFlows(ctx, f.Agent)); err != nil {
 		return err
 	}
-	if err := d.Vault.SetPassword(ctx, tx, f.Agent, hashed, d.passwordDays(agent)); err != nil {
+	if err := d.Vault.SetPassword(ctx, tx, f.Agent, hashed, d.demands(agent).PasswordDays); err != nil {
 		return err
 	}
 	tx.Record(parvis.Event{
@@ -300,19 +299,7 @@ func (d *Desk) complete(ctx context.Context, tx *store.Tx, cookie seal.Secret, h
 	return err
 }
 
-// sensitive tells whether a profile of the agent always asks for a second proof.
-func (d *Desk) sensitive(agent *parvis.Agent) bool {
-	return slices.ContainsFunc(d.Profiles, func(p parvis.Profile) bool { return p.Sensitive && agent.Is(p.ID) })
-}
-
-// passwordDays is how long the password lasts: the strictest profile wins; 0
-// for ever.
-func (d *Desk) passwordDays(agent *parvis.Agent) int {
-	days := 0
-	for _, p := range d.Profiles {
-		if p.PasswordDays > 0 && agent.Is(p.ID) && (days == 0 || p.PasswordDays < days) {
-			days = p.PasswordDays
-		}
-	}
-	return days
+// demands is what the agent's profiles ask, the strictest of each.
+func (d *Desk) demands(agent *parvis.Agent) parvis.Profile {
+	return parvis.Strictest(d.Profiles, agent)
 }

@@ -58,7 +58,7 @@ func (d *Desk) Overview(ctx context.Context, cookie seal.Secret) (Overview, erro
 	if err != nil {
 		return Overview{}, err
 	}
-	out := Overview{Agent: agent, Second: d.sensitive(agent), Expires: f.Expires}
+	out := Overview{Agent: agent, Second: d.demands(agent).Sensitive, Expires: f.Expires}
 	if done.Reported.After(done.Confirmed) {
 		out.Disputed = done.Reported
 	}

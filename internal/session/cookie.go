@@ -235,30 +235,31 @@ func ours(name string) bool {
 	return name == portalCookie || strings.HasPrefix(name, portalCookie+"-")
 }
 
-// Strip takes our cookies out of a request that goes to an application.
+// Strip takes our cookies out of a request that goes to an application. It
+// works in place: the header must not be shared.
 func Strip(h http.Header) {
-	lines := h["Cookie"]
-	var kept []string
-	for i, line := range lines {
+	keep(h, "Cookie", func(line string) string {
 		if !strings.Contains(line, portalCookie) {
-			if kept != nil {
-				kept = append(kept, line)
-			}
-			continue
+			return line
 		}
-		if kept == nil {
-			kept = append(make([]string, 0, len(lines)), lines[:i]...)
-		}
-		if line = others(line); line != "" {
+		return others(line)
+	})
+}
+
+// keep replaces each line of a field, and removes those that become empty.
+func keep(h http.Header, field string, replace func(string) string) {
+	lines, ok := h[field]
+	if !ok {
+		return
+	}
+	kept := lines[:0]
+	for _, line := range lines {
+		if line = replace(line); line != "" {
 			kept = append(kept, line)
 		}
 	}
-	switch {
-	case kept == nil: // there was none
-	case len(kept) == 0:
-		delete(h, "Cookie")
-	default:
-		h["Cookie"] = kept
+	if h[field] = kept; len(kept) == 0 {
+		delete(h, field)
 	}
 }
 
@@ -282,31 +283,17 @@ func others(line string) string {
 
 // Guard takes out of an application's answer the cookies that would pass for
 // ours. A cookie without a name counts: browsers send back its value alone,
-// which then reads as a name and a value.
+// which then reads as a name and a value. It works in place.
 func Guard(h http.Header) {
-	lines := h["Set-Cookie"]
-	var kept []string
-	for i, line := range lines {
+	keep(h, "Set-Cookie", func(line string) string {
 		pair, _, _ := strings.Cut(line, ";")
 		name, value, _ := strings.Cut(pair, "=")
 		if strings.TrimSpace(name) == "" {
 			name, _, _ = strings.Cut(value, "=")
 		}
-		if !ours(name) {
-			if kept != nil {
-				kept = append(kept, line)
-			}
-			continue
+		if ours(name) {
+			return ""
 		}
-		if kept == nil {
-			kept = append(make([]string, 0, len(lines)), lines[:i]...)
-		}
-	}
-	switch {
-	case kept == nil:
-	case len(kept) == 0:
-		delete(h, "Set-Cookie")
-	default:
-		h["Set-Cookie"] = kept
-	}
+		return line
+	})
 }

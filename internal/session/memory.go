@@ -18,7 +18,7 @@ const (
 	writeEvery = 20 * time.Second // "last used" is at most half a minute old on disk
 	sweepEvery = 5 * time.Minute
 	remember   = time.Hour          // that a session was ended, in memory; the store knows longer
-	keep       = 7 * 24 * time.Hour // rows of sessions that are over
+	rowsKept   = 7 * 24 * time.Hour // rows of sessions that are over
 )
 
 // Run fills memory from the store, then keeps the store informed of what was
@@ -210,7 +210,7 @@ func (k *Keeper) flush(ctx context.Context) error {
 // were remains in the audit trail.
 func (k *Keeper) forget(ctx context.Context) error {
 	return k.Store.Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.ForgetSessions(ctx, tx.Now().Add(-keep), batch)
+		n, err := tx.ForgetSessions(ctx, tx.Now().Add(-rowsKept), batch)
 		if err != nil || n == 0 {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
-	"slices"
 	"time"
 
 	"parvis"
@@ -20,7 +19,7 @@ import (
 func (h *Hub) pass(ctx context.Context, in In, p page, out Outcome, try credential.Try, standing *parvis.Standing, v credential.Verdict) (Outcome, error) {
 	agent := try.Agent
 	facts := Facts{State: agent.StateAt(h.Clock()), Change: v.MustChange}
-	step := Next(Shown{Identifier: p.Identifier, Proofs: []parvis.ProofKind{parvis.Password}}, facts, Demand{Second: h.sensitive(agent)})
+	step := Next(Shown{Identifier: p.Identifier, Proofs: []parvis.ProofKind{parvis.Password}}, facts, Demand{Second: h.demands(agent).Sensitive})
 	out.Reasons, out.Return = nil, p.Return
 	flow := store.Flow{
 		ID: newID(), Kind: kindSignIn, Agent: agent.Number, Channel: in.Origin.Channel, Device: v.Device,
@@ -145,7 +144,7 @@ func (h *Hub) change(ctx context.Context, in In, p page, out Outcome) (Outcome, 
 		out.Reasons = append(out.Reasons, h.changeReason(&out, agent, standing, f.Reason))
 		return h.ask(out, p, StepNewPassword)
 	}
-	out.Quality = h.Vault.Judge(in.NewPassword, agent, h.sensitive(agent))
+	out.Quality = h.Vault.Judge(in.NewPassword, agent, h.demands(agent).Sensitive)
 	rules := out.Quality.Reasons
 	if len(rules) == 0 {
 		same, err := h.Vault.Reused(ctx, agent.Number, in.NewPassword)
@@ -220,7 +219,7 @@ func (h *Hub) changed(ctx context.Context, tx *store.Tx, in In, p page, out *Out
 		})
 		return err
 	}
-	if err := h.Vault.SetPassword(ctx, tx, agent.Number, hashed, h.passwordDays(agent)); err != nil {
+	if err := h.Vault.SetPassword(ctx, tx, agent.Number, hashed, h.demands(agent).PasswordDays); err != nil {
 		return err
 	}
 	if err := tx.UseFlows(ctx, agent.Number); err != nil { // they were proven with the old one
@@ -269,30 +268,18 @@ func (h *Hub) changeReason(out *Outcome, agent *parvis.Agent, standing *parvis.S
 	out.Args["date"] = why.At
 	away := agent.Absence != parvis.NoAbsence && !agent.AbsenceFrom.After(standing.PasswordExpires) &&
 		(agent.AbsenceUntil.IsZero() || standing.PasswordExpires.Before(agent.AbsenceUntil.AddDate(0, 0, 1)))
-	days := h.passwordDays(agent)
+	days := h.demands(agent).PasswordDays
 	switch {
 	case away:
 		why.Code = parvis.WhyPasswordExpiredAbsence
-	case h.sensitive(agent) && days > 0:
+	case h.demands(agent).Sensitive && days > 0:
 		why.Code = parvis.WhyPasswordExpiredPrivileged
 		out.Args["n"] = max(1, (days+15)/30)
 	}
 	return why
 }
 
-// sensitive tells whether a profile of the agent always asks for a second proof.
-func (h *Hub) sensitive(agent *parvis.Agent) bool {
-	return slices.ContainsFunc(h.Profiles, func(p parvis.Profile) bool { return p.Sensitive && agent.Is(p.ID) })
-}
-
-// passwordDays is how long the password lasts: the strictest profile wins; 0
-// for ever.
-func (h *Hub) passwordDays(agent *parvis.Agent) int {
-	days := 0
-	for _, p := range h.Profiles {
-		if p.PasswordDays > 0 && agent.Is(p.ID) && (days == 0 || p.PasswordDays < days) {
-			days = p.PasswordDays
-		}
-	}
-	return days
+// demands is what the agent's profiles ask, the strictest of each.
+func (h *Hub) demands(agent *parvis.Agent) parvis.Profile {
+	return parvis.Strictest(h.Profiles, agent)
 }

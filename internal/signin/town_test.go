@@ -108,7 +108,7 @@ func (t *town) agent(number parvis.AgentNumber, password string, change func(*pa
 		if password == "" {
 			return nil
 		}
-		return t.hub.Vault.SetPassword(ctx, tx, number, hashed, t.hub.passwordDays(a))
+		return t.hub.Vault.SetPassword(ctx, tx, number, hashed, t.hub.demands(a).PasswordDays)
 	})
 	if err != nil {
 		t.Fatal(err)
