@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -117,8 +118,8 @@ func (e *Edge) recovered(w http.ResponseWriter, r *http.Request) {
 	if v == nil {
 		return
 	}
-	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
-		panic(v)
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v) // net/http closes the connection without a word
 	}
 	e.Log.Error("handler panicked", "request", RequestID(r), "panic", v, "stack", string(debug.Stack()))
 	e.fail(w, r, &parvis.Error{Code: parvis.CodeInternal, Op: "edge.panic"})
