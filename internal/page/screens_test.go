@@ -147,6 +147,7 @@ func testScreens(lang string) []Page {
 		},
 	}
 	pages = append(pages, testSignedIn(t, support, contact)...)
+	pages = append(pages, testAccount(t)...)
 	for i := range pages {
 		pages[i].Lang = lang
 		pages[i].Chrome = testChrome(lang, i > 4)
@@ -232,6 +233,12 @@ func testSignedIn(t func(fr, en string) string, support, contact Person) []Page 
 			}},
 			Aside: People{support, contact},
 		},
+	}
+}
+
+// testAccount is the pages about an account.
+func testAccount(t func(fr, en string) string) []Page {
+	return []Page{
 		{
 			Screen: "security", Title: t("Vos comptes et vos preuves", "Your accounts and proofs"), Width: Wide,
 			Body: Stack{
