@@ -159,7 +159,7 @@ func TestOnlyTheirBusiness(t *testing.T) {
 	only := map[string][]string{
 		"database/sql":           {"store", "storetest"},
 		"net/http":               {"edge", "page", "gateway", "portal", "session", "demo", "cmd/parvis", "bench", "citytest", "htmlcheck"},
-		"parvis/internal/config": {"cmd/parvis"},
+		"parvis/internal/config": {"cmd/parvis", "bench"},
 	}
 	for _, p := range packages(t) {
 		for _, imp := range p.Imports {

@@ -190,7 +190,7 @@ func (v *visit) sessionsPage(open []store.SessionRow, ended int) page.Page {
 		}
 		rows = append(rows, row)
 	}
-	body = append(body, rows)
+	body = append(body, page.Section{Title: v.say("security.sessions.count", text.Args{"n": len(open)}), Body: rows})
 	if len(open) > 1 {
 		body = append(body, page.Form{
 			Action: "/sessions", Hidden: []page.Hidden{{Name: "session", Value: "others"}}, Note: v.say("sessions.confirm_others.text"),
@@ -245,7 +245,7 @@ const manyEvents = 60
 // quiet are events that say nothing to the person they are about.
 func quiet(kind string) bool {
 	switch kind {
-	case "session.seen", "message.tried", "message.queued", "message.deferred", "message.purged", "sign_in.held", "session.began", "session.forgotten", "password.rehashed":
+	case "session.seen", "message.tried", "message.queued", "message.deferred", "message.purged", "password.rehashed", "session.began", "session.forgotten", "sign_in.refused", "demo.settled":
 		return true
 	}
 	return false
@@ -266,15 +266,20 @@ func (p *Portal) getActivity(w http.ResponseWriter, r *http.Request, v *visit) e
 		return err
 	}
 	var lines page.Timeline
-	older := ""
+	older, right := "", map[string]bool{}
 	for _, e := range events {
-		if quiet(e.Kind) {
-			continue
+		// A try is written down as failed before it is looked at; the event that
+		// takes this back comes later, so it is read first.
+		if e.Kind == "sign_in.ok" {
+			right[e.Detail["try"]] = true
 		}
-		if len(lines) == manyEvents {
+		skip := quiet(e.Kind) || e.Kind == "sign_in.failed" && right[e.Detail["try"]]
+		if !skip && len(lines) == manyEvents {
 			break
 		}
-		lines = append(lines, v.line(r, e))
+		if !skip {
+			lines = append(lines, v.line(r, e))
+		}
 		older = "/activity?before=" + strconv.FormatInt(e.Seq, 10)
 	}
 	if len(lines) < manyEvents {

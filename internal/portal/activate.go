@@ -277,7 +277,7 @@ func (v *visit) overviewPage(over recovery.Overview) page.Page {
 		tasks = append(tasks, task)
 	}
 	return page.Page{
-		Screen: "activation_overview", Title: v.say("activation_overview.title", text.Args{"n": len(over.Tasks)}),
+		Screen: "activation_overview", Title: v.say("activation_overview.title", text.Args{"n": over.Of}),
 		Lead: v.say("portal.welcome", text.Args{"name": over.Agent.Name()}), Width: page.Wide,
 		Body: page.Stack{
 			page.Progress{Text: v.say("activation_overview.progress", text.Args{"done": over.Done, "n": over.Of}), Done: over.Done, Total: over.Of},

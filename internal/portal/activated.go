@@ -67,15 +67,15 @@ func (p *Portal) getContact(w http.ResponseWriter, r *http.Request, v *visit) er
 func (p *Portal) getChannels(w http.ResponseWriter, r *http.Request, v *visit) error {
 	return p.later(w, r, v, func(recovery.Overview) page.Page {
 		return page.Page{
-			Screen: "activation_channels", Title: v.say("activation_channels.title"), Lead: v.say("activation_channels.lead"),
-			Body: page.Stack{v.entrances(v.say("activation_channels.title"))},
+			Screen: "activation_channels", Title: v.say("activation_channels.title"),
+			Body: page.Stack{v.entrances()},
 		}
 	})
 }
 
 // entrances are the three of them: where each is, and what it opens.
-func (v *visit) entrances(caption string) page.Matrix {
-	m := page.Matrix{Caption: caption, Where: v.say("activation_channels.where"), State: v.say("activation_channels.opens")}
+func (v *visit) entrances() page.Matrix {
+	m := page.Matrix{Caption: v.say("activation_channels.lead"), Where: v.say("activation_channels.where"), State: v.say("activation_channels.opens")}
 	for _, ch := range parvis.Channels() {
 		row := page.Place{
 			Entrance: entrance(ch), Name: v.channel(ch, "label"), Detail: v.channel(ch, "hint"), Here: ch == v.origin.Channel,

@@ -25,18 +25,15 @@ func (v *visit) appPage(app parvis.App) page.Page {
 	}
 	here := v.place(app, v.origin.Channel)
 	pg := page.Page{
-		Screen: "app_detail", Title: v.say("app_detail.title."+here.state, args), Lead: app.Purpose.In(lang), Width: page.Wide,
+		Screen: "app_detail", Title: v.say("app_detail.title."+here.state, args), Lead: app.Purpose.In(lang),
 	}
 	body := page.Stack{}
 	if here.state == isOpen || here.state == isLimited {
 		body = append(body, page.Actions{{Text: v.say("action.open_app", args), Kind: "primary", Href: v.href(here)}})
 	}
-	body = append(body, page.Section{
-		Title: v.say("app_detail.matrix.title"),
-		Body: page.Matrix{
-			Caption: v.say("app_detail.matrix.caption", args), Where: v.say("app_detail.matrix.where"), State: v.say("app_detail.matrix.state"),
-			Places: v.places(app),
-		},
+	body = append(body, page.Matrix{
+		Caption: v.say("app_detail.matrix.title"), Where: v.say("app_detail.matrix.where"), State: v.say("app_detail.matrix.state"),
+		Places: v.places(app),
 	})
 	if !here.decision.Open {
 		told := v.tell(v.p.Policy.Explain(v.ask(app.ID, v.origin.Channel)), app, v.origin.Channel, v.account())
@@ -62,7 +59,7 @@ func (v *visit) appPage(app parvis.App) page.Page {
 	}
 	body = append(body, page.Section{Title: v.say("app_detail.proof.title"), Body: v.demands(app)})
 	if app.Owner != "" {
-		owner := page.Stack{page.Para(app.Owner)}
+		owner := page.Stack{page.Para(capital(app.Owner))}
 		if here.state == notAssigned {
 			owner = append(owner, page.Para(v.say("app_detail.ask.how", args)))
 		}
@@ -70,7 +67,6 @@ func (v *visit) appPage(app parvis.App) page.Page {
 	}
 	pg.Body = body
 	pg.Aside = v.people(2, "it_contact", "support_desk")
-	pg.Width = ""
 	return pg
 }
 

@@ -80,7 +80,7 @@ func (p *Portal) postSignin(w http.ResponseWriter, r *http.Request, v *visit) er
 // typed, of nothing else.
 func (p *Portal) step(w http.ResponseWriter, r *http.Request, v *visit, a attempt) error {
 	status := http.StatusOK
-	if a.sent != nil && len(a.out.Reasons) > 0 {
+	if a.sent != nil && len(a.out.Reasons) > 0 && a.out.Step != signin.StepNewPassword {
 		status = http.StatusUnprocessableEntity
 	}
 	if a.out.Retry > 0 {
@@ -315,10 +315,10 @@ func (v *visit) ticket(ref string, at time.Time, ch parvis.Channel, account stri
 	}
 	facts := page.Record{
 		{Term: v.say("refusal.give.time"), Text: v.p.Catalog.Format(v.lang, v.p.local(at))},
-		{Term: v.say("refusal.give.channel"), Text: v.channel(ch, "label")},
+		{Term: v.say("portal.entrance"), Text: v.channel(ch, "label")},
 	}
 	if account != "" {
-		facts = append(facts, page.Fact{Term: v.say("refusal.give.account"), Text: v.say("refusal.account.agent", text.Args{"agent_number": account})})
+		facts = append(facts, page.Fact{Term: v.say("portal.account"), Text: v.say("refusal.account.agent", text.Args{"agent_number": account})})
 	}
 	return &page.Ticket{Reference: ref, Facts: facts}
 }

@@ -61,7 +61,7 @@ func (v *visit) everybody() page.People {
 // application.
 func (p *Portal) getChannel(w http.ResponseWriter, r *http.Request, v *visit) error {
 	body := page.Stack{
-		v.entrances(v.say("help_channels.title")),
+		v.entrances(),
 		page.Para(v.say("help_channels.change") + " " + v.say("help_channels.keep")),
 	}
 	if v.in {
@@ -115,11 +115,9 @@ func (v *visit) diagnosisPage(typed string, faults []page.Fault) page.Page {
 			Buttons: []page.Button{{Text: v.say("diagnosis.reference.submit"), Kind: "primary"}},
 		},
 	}}
-	answers := page.Stack{}
+	answers := page.Record{}
 	for _, see := range []string{"incorrect", "paused", "app", "no_page", "code", "nothing"} {
-		answers = append(answers, page.Notice{
-			Mark: page.Info, Title: v.say("diagnosis.see." + see), Text: v.say("diagnosis.see."+see+".answer", support),
-		})
+		answers = append(answers, page.Fact{Term: v.say("diagnosis.see." + see), Text: v.say("diagnosis.see."+see+".answer", support)})
 	}
 	body = append(body, page.Section{Title: v.say("diagnosis.see.title"), Body: answers},
 		page.Links{

@@ -131,11 +131,9 @@ func (v *visit) whyPage(refusal helpdesk.Refusal, app parvis.App) page.Page {
 	for i, reason := range told.Reasons {
 		if i == 0 {
 			pg.Title = reason.Title
-		} else {
-			body.Why = append(body.Why, sentence(reason.Title))
 		}
-		if reason.Answer.Why != "" {
-			body.Why = append(body.Why, reason.Answer.Why)
+		if why := because(i, reason); why != "" {
+			body.Why = append(body.Why, why)
 		}
 	}
 	body.Here = v.openHere(app.ID)
@@ -152,6 +150,14 @@ func (v *visit) whyPage(refusal helpdesk.Refusal, app parvis.App) page.Page {
 	}
 	pg.Body = append(all, body)
 	return pg
+}
+
+// because is why: what the title has said once is not said again.
+func because(i int, reason text.ToldReason) string {
+	if i == 0 {
+		return reason.Answer.Why
+	}
+	return strings.TrimSpace(sentence(reason.Title) + " " + reason.Answer.Why)
 }
 
 // sentence ends a title so that another sentence may follow it.
@@ -270,11 +276,9 @@ func (v *visit) blockedPage(reasons []parvis.Reason, ref parvis.Reference, args 
 	for i, reason := range told.Reasons {
 		if i == 0 {
 			pg.Title = reason.Title
-		} else {
-			body.Why = append(body.Why, sentence(reason.Title))
 		}
-		if reason.Answer.Why != "" {
-			body.Why = append(body.Why, reason.Answer.Why)
+		if why := because(i, reason); why != "" {
+			body.Why = append(body.Why, why)
 		}
 		for _, do := range reason.Answer.Do {
 			body.Steps = append(body.Steps, page.Step{Title: do})
