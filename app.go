@@ -9,7 +9,7 @@ type App struct {
 	Name     Words
 	Purpose  Words
 	Group    Words  // the need under which the launcher shows it
-	Owner    string // who grants it: a role or a service, as written for people
+	Owner    Words  // who grants it, with its article: "la direction des finances"
 	Upstream string // URL of the application itself; http or https
 
 	Channels    []Channel // the entrances through which it opens

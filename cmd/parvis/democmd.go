@@ -197,7 +197,7 @@ func loopbackClient() *http.Client {
 
 func appConfig(a parvis.App) config.App {
 	return config.App{
-		ID: string(a.ID), Name: config.Words(a.Name), Purpose: config.Words(a.Purpose), Group: config.Words(a.Group), Owner: a.Owner,
+		ID: string(a.ID), Name: config.Words(a.Name), Purpose: config.Words(a.Purpose), Group: config.Words(a.Group), Owner: config.Words(a.Owner),
 		Upstream: a.Upstream, Channels: names(a.Channels), Reduced: names(a.Reduced), ReducedCan: config.Words(a.ReducedCan),
 		ReducedNot: config.Words(a.ReducedNot), Entitled: a.Entitled, Second: a.Second, SecondOn: names(a.SecondOn),
 		DeviceVPN: a.OnDeviceVPN, OfficeHours: a.OfficeHours, HRDocuments: a.HRDocuments, HRService: a.HRService, Headers: a.Headers,
@@ -215,9 +215,9 @@ func names(all []parvis.Channel) []string {
 func contacts() []config.Contact {
 	hours := config.Words{FR: "du lundi au vendredi, 8 h à 18 h", EN: "Monday to Friday, 8:00 to 18:00"}
 	return []config.Contact{
-		{Role: "support_desk", Name: config.Words{FR: "l'assistance informatique", EN: "the support desk"}, Phone: "01 99 00 12 34", Email: "assistance@example.org", Hours: hours},
-		{Role: "it_contact", Name: config.Words{FR: "Denis Caron", EN: "Denis Caron"}, Phone: "01 99 00 12 40", Email: "denis.caron@example.org", Hours: hours},
-		{Role: "hr_unit", Name: config.Words{FR: "le service des ressources humaines", EN: "the HR unit"}, Phone: "01 99 00 12 50", Email: "rh@example.org", Hours: hours},
+		{Role: "support_desk", Name: config.Words{FR: "l'assistance informatique", EN: "the support desk"}, Phone: "01 99 00 12 34", Email: "assistance@example.org", Hours: hours, Open: "08:00", Close: "18:00"},
+		{Role: "it_contact", Name: config.Words{FR: "Denis Caron", EN: "Denis Caron"}, Phone: "01 99 00 12 40", Email: "denis.caron@example.org", Hours: hours, Open: "08:00", Close: "18:00"},
+		{Role: "hr_unit", Name: config.Words{FR: "le service des ressources humaines", EN: "the HR unit"}, Phone: "01 99 00 12 50", Email: "rh@example.org", Hours: hours, Open: "08:00", Close: "18:00"},
 	}
 }
 

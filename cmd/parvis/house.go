@@ -165,6 +165,9 @@ const hashMemory = 192 << 20
 func (h *house) values(l text.Lang) text.Args {
 	c := h.config
 	v := text.Args{"org": c.Organisation.Name}
+	if hours := h.hours(l); hours != "" {
+		v["hours"] = hours
+	}
 	if label := parvis.Words(c.Verifier.Label).In(string(l)); label != "" {
 		v["verifier_label"] = label
 	}
@@ -185,6 +188,19 @@ func (h *house) values(l text.Lang) text.Args {
 	return v
 }
 
+// hours says the office hours in words; empty when there are none.
+func (h *house) hours(l text.Lang) string {
+	days, from, until := h.config.Hours.Weekdays(), h.config.Hours.Open, h.config.Hours.Close
+	if len(days) == 0 || h.words == nil {
+		return ""
+	}
+	day := func(d time.Weekday) string { return h.words.Say(l, "weekday."+strings.ToLower(d.String()), nil) }
+	at := func(s string) time.Time { t, _ := time.Parse("15:04", s); return t } // checked by config
+	return h.words.Say(l, "hours.range", text.Args{
+		"from_day": day(days[0]), "to_day": day(days[len(days)-1]), "from_time": at(from), "to_time": at(until),
+	})
+}
+
 func (h *house) close() error { return h.store.Close() }
 
 func officeHours(c config.Hours) (*access.Calendar, error) {
@@ -192,12 +208,7 @@ func officeHours(c config.Hours) (*access.Calendar, error) {
 	if err != nil {
 		return nil, err
 	}
-	open, _ := minutes(c.Open) // checked by config
-	closes, _ := minutes(c.Close)
-	cal.Week = [7]access.Hours{}
-	for _, d := range c.Weekdays() {
-		cal.Week[d] = access.Hours{From: open, Until: closes}
-	}
+	cal.Week = week(c.Weekdays(), c.Open, c.Close)
 	cal.Holidays = c.Holidays
 	for _, cl := range c.Closures {
 		from, err1 := time.ParseInLocation(time.DateOnly, cl.From, cal.Zone)
@@ -208,6 +219,17 @@ func officeHours(c config.Hours) (*access.Calendar, error) {
 		cal.Closures = append(cal.Closures, access.Closure{First: from, Last: until, Unit: parvis.UnitPath(cl.Unit)})
 	}
 	return cal, nil
+}
+
+// week opens the same hours on each of the days.
+func week(days []time.Weekday, opens, closes string) [7]access.Hours {
+	from, _ := minutes(opens) // checked by config
+	until, _ := minutes(closes)
+	var all [7]access.Hours
+	for _, d := range days {
+		all[d] = access.Hours{From: from, Until: until}
+	}
+	return all
 }
 
 // minutes reads HH:MM as minutes after midnight.

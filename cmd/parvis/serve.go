@@ -148,9 +148,15 @@ func (h *house) portal(g *gateway.Gateway, e *edge.Edge) (*portal.Portal, error)
 		Verifier: c.Verifier.Required, Profiles: h.catalog.Profiles, Values: h.values, Down: g.Down, JWKS: e.Handle(g.ServeKeys),
 	}
 	for _, contact := range c.Organisation.Contacts {
-		p.Contacts = append(p.Contacts, portal.Contact{
+		who := portal.Contact{
 			Role: contact.Role, Name: parvis.Words(contact.Name), Phone: contact.Phone, Email: contact.Email, Hours: parvis.Words(contact.Hours),
-		})
+		}
+		if contact.Open != "" {
+			hours := *h.catalog.Calendar
+			hours.Week = week(c.Hours.Weekdays(), contact.Open, contact.Close)
+			who.Calendar = &hours
+		}
+		p.Contacts = append(p.Contacts, who)
 	}
 	return p, nil
 }

@@ -101,6 +101,9 @@ func (k *checker) organisation() {
 		if !slices.Contains(roles, c.Role) {
 			k.fault(fmt.Sprintf("organisation.contacts[%d].role", i), "one of %s is expected", strings.Join(roles, ", "))
 		}
+		if c.Open+c.Close != "" {
+			k.opening(fmt.Sprintf("organisation.contacts[%d]", i), c.Open, c.Close)
+		}
 	}
 }
 
@@ -170,17 +173,7 @@ func (k *checker) hours() {
 	if _, err := time.LoadLocation(h.Zone); err != nil {
 		k.fault("office_hours.zone", "there is no such time zone: %s", h.Zone)
 	}
-	from, err1 := time.Parse("15:04", h.Open)
-	to, err2 := time.Parse("15:04", h.Close)
-	if err1 != nil {
-		k.fault("office_hours.open", "a time such as 07:00 is expected")
-	}
-	if err2 != nil {
-		k.fault("office_hours.close", "a time such as 20:00 is expected")
-	}
-	if err1 == nil && err2 == nil && !from.Before(to) {
-		k.fault("office_hours.close", "closing comes after opening")
-	}
+	k.opening("office_hours", h.Open, h.Close)
 	for i, d := range h.Days {
 		if _, ok := weekday(d); !ok {
 			k.fault(fmt.Sprintf("office_hours.days[%d]", i), "a day from monday to sunday is expected")
@@ -197,6 +190,21 @@ func (k *checker) hours() {
 		}
 	}
 	k.channels("office_hours.close_channels", h.Channels)
+}
+
+// opening checks a pair of times.
+func (k *checker) opening(path, opens, closes string) {
+	from, err1 := time.Parse("15:04", opens)
+	to, err2 := time.Parse("15:04", closes)
+	if err1 != nil {
+		k.fault(path+".open", "a time such as 07:00 is expected")
+	}
+	if err2 != nil {
+		k.fault(path+".close", "a time such as 20:00 is expected")
+	}
+	if err1 == nil && err2 == nil && !from.Before(to) {
+		k.fault(path+".close", "closing comes after opening")
+	}
 }
 
 func (k *checker) channels(path string, names []string) {

@@ -47,6 +47,8 @@ type Contact struct {
 	Phone string `yaml:"phone" doc:"Telephone number, as it is read."`
 	Email string `yaml:"email" doc:"Mailbox."`
 	Hours Words  `yaml:"hours" doc:"Opening hours, in words."`
+	Open  string `yaml:"open" doc:"Opening time, HH:MM, on working days; with close, pages say whether it is open now."`
+	Close string `yaml:"close" doc:"Closing time, HH:MM."`
 }
 
 // Portals are the portals' addresses.
@@ -132,7 +134,7 @@ type App struct {
 	Name        Words    `yaml:"name" doc:"Name to show."`
 	Purpose     Words    `yaml:"purpose" doc:"What it is for, in one sentence."`
 	Group       Words    `yaml:"group" doc:"The need under which the launcher shows it."`
-	Owner       string   `yaml:"owner" doc:"Who grants it."`
+	Owner       Words    `yaml:"owner" doc:"Who grants it, with its article: la direction des finances."`
 	Upstream    string   `yaml:"upstream" doc:"Where it really is: http://127.0.0.1:9001"`
 	Channels    []string `yaml:"channels" doc:"Entrances through which it opens: internal, vpn, mobile."`
 	Reduced     []string `yaml:"reduced_on" doc:"Of those, where it opens in a reduced version."`

@@ -64,7 +64,7 @@ func Init(w io.Writer) error {
 	}}
 	c.Applications = []App{{
 		ID: "intranet", Name: Words{FR: "Intranet", EN: "Intranet"}, Purpose: Words{FR: "Les nouvelles de la maison", EN: "News of the house"},
-		Group: Words{FR: "Mon quotidien", EN: "Every day"}, Owner: "communication", Upstream: "http://127.0.0.1:9001",
+		Group: Words{FR: "Mon quotidien", EN: "Every day"}, Owner: Words{FR: "la communication", EN: "the communication department"}, Upstream: "http://127.0.0.1:9001",
 		Channels: []string{"internal", "vpn", "mobile"},
 	}}
 	var b strings.Builder

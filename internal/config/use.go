@@ -26,7 +26,7 @@ func (c *Config) Apps() []parvis.App {
 		age, _ := time.ParseDuration(a.ProofMaxAge) // checked by Parse; empty is no limit
 		all[i] = parvis.App{
 			ID: parvis.AppID(a.ID), Name: parvis.Words(a.Name), Purpose: parvis.Words(a.Purpose), Group: parvis.Words(a.Group),
-			Owner: a.Owner, Upstream: a.Upstream,
+			Owner: parvis.Words(a.Owner), Upstream: a.Upstream,
 			Channels: channels(a.Channels), Reduced: channels(a.Reduced),
 			ReducedCan: parvis.Words(a.ReducedCan), ReducedNot: parvis.Words(a.ReducedNot),
 			Entitled: a.Entitled, Second: a.Second, SecondOn: channels(a.SecondOn),

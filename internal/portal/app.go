@@ -20,8 +20,8 @@ func (p *Portal) getApp(w http.ResponseWriter, r *http.Request, v *visit) error 
 func (v *visit) appPage(app parvis.App) page.Page {
 	lang := string(v.lang)
 	args := text.Args{"app": app.Name.In(lang)}
-	if app.Owner != "" {
-		args["owner"] = app.Owner
+	if owner := app.Owner.In(string(v.lang)); owner != "" {
+		args["owner"] = owner
 	}
 	here := v.place(app, v.origin.Channel)
 	pg := page.Page{
@@ -58,12 +58,12 @@ func (v *visit) appPage(app parvis.App) page.Page {
 		body = append(body, page.Section{Title: v.say("portal.reduced.title", text.Args{"where": v.either(where)}), Body: facts})
 	}
 	body = append(body, page.Section{Title: v.say("app_detail.proof.title"), Body: v.demands(app)})
-	if app.Owner != "" {
-		owner := page.Stack{page.Para(capital(app.Owner))}
+	if owner := app.Owner.In(string(v.lang)); owner != "" {
+		stack := page.Stack{page.Para(capital(owner))}
 		if here.state == notAssigned {
-			owner = append(owner, page.Para(v.say("app_detail.ask.how", args)))
+			stack = append(stack, page.Para(v.say("app_detail.ask.how", args)))
 		}
-		body = append(body, page.Section{Title: v.say("app_detail.owner.title"), Body: owner})
+		body = append(body, page.Section{Title: v.say("app_detail.owner.title"), Body: stack})
 	}
 	pg.Body = body
 	pg.Aside = v.people(2, "it_contact", "support_desk")

@@ -130,7 +130,7 @@ func icon(id parvis.AppID) string {
 // shortWay says in a few words what would open a tile, without looking for
 // every way: by which other entrance, or what the first reason asks.
 func (v *visit) shortWay(pl place) string {
-	args := text.Args{"app": pl.app.Name.In(string(v.lang)), "owner": pl.app.Owner}
+	args := text.Args{"app": pl.app.Name.In(string(v.lang)), "owner": pl.app.Owner.In(string(v.lang))}
 	switch pl.state {
 	case isOpen:
 		return ""

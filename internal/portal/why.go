@@ -62,8 +62,8 @@ func (v *visit) checks(d parvis.Decision, app parvis.App, ch parvis.Channel, pro
 	args := text.Args{
 		"app": app.Name.In(string(v.lang)), "channel": v.channel(ch, "label"), "channel_label": v.channel(ch, "the"),
 	}
-	if app.Owner != "" {
-		args["owner"] = app.Owner
+	if owner := app.Owner.In(string(v.lang)); owner != "" {
+		args["owner"] = owner
 	}
 	var all page.Checklist
 	for _, c := range []struct {
@@ -187,8 +187,8 @@ func (v *visit) steps(told text.Told, app parvis.App) []page.Step {
 		who := v.say("actor.it_department.the")
 		if len(told.Reasons) > 0 && len(told.Reasons[0].Actors) > 0 {
 			args := text.Args{}
-			if app.Owner != "" {
-				args["owner"] = app.Owner
+			if owner := app.Owner.In(string(v.lang)); owner != "" {
+				args["owner"] = owner
 			}
 			who = v.say("actor."+told.Reasons[0].Actors[0]+".the", args)
 		}

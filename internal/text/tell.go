@@ -91,8 +91,8 @@ func (s Scene) args(c *Catalog, l Lang, at time.Time) Args {
 	a := Args{}
 	if s.App.ID != "" {
 		a["app"] = s.App.Name.In(string(l))
-		if s.App.Owner != "" {
-			a["owner"] = s.App.Owner
+		if owner := s.App.Owner.In(string(l)); owner != "" {
+			a["owner"] = owner
 		}
 	}
 	if s.Channel.Known() {

@@ -28,7 +28,7 @@ func TestTell(t *testing.T) {
 			}}},
 		},
 	}, Scene{
-		App:     parvis.App{ID: "finances", Name: parvis.Words{FR: "Finances", EN: "Finance"}, Owner: "la trésorerie"},
+		App:     parvis.App{ID: "finances", Name: parvis.Words{FR: "Finances", EN: "Finance"}, Owner: parvis.Words{FR: "la trésorerie", EN: "the treasury"}},
 		Channel: parvis.Mobile, Zone: paris, Now: opening.Add(-12 * time.Hour), Values: Args{"org": "Valmont"},
 	})
 	got, err := json.Marshal(told)
