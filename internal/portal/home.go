@@ -209,6 +209,10 @@ func (v *visit) either(words []string) string {
 
 // getHome is the start page, or the launcher for whoever is in.
 func (p *Portal) getHome(w http.ResponseWriter, r *http.Request, v *visit) error {
+	// The gateway sends here whoever used the address of another entrance.
+	if r.URL.Query().Get("reason") == string(parvis.WhyInternalAddressOutside) && v.origin.Channel != parvis.Internal {
+		return p.refuseEntrance(w, r, v, parvis.WhyInternalAddressOutside)
+	}
 	if !v.in {
 		return v.show(w, r, http.StatusOK, v.startPage(p.Sessions.Gone(r)))
 	}

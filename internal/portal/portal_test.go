@@ -368,6 +368,12 @@ func TestEntrances(t *testing.T) {
 		if r := outside.get("/signin").is("blocked", http.StatusForbidden); r.attr("data-reason") != "internal_address_outside" {
 			t.Errorf("%q", r.attr("data-reason"))
 		}
+		// Where the gateway sends whoever used an application's internal address.
+		sent := tn.from(parvis.Mobile, lang)
+		if r := sent.get("/?reason=internal_address_outside").is("blocked", http.StatusForbidden); r.attr("data-reason") != "internal_address_outside" {
+			t.Errorf("%q", r.attr("data-reason"))
+		}
+		sent.get("/?reason=credentials_incorrect").is("start", http.StatusOK)
 		inside := tn.from(parvis.Internal, lang)
 		inside.host = mobileHost
 		inside.get("/help").to("http://" + internalHost + "/help")

@@ -305,7 +305,7 @@ func (p *Portal) refuseEntrance(w http.ResponseWriter, r *http.Request, v *visit
 	}
 	pg := v.blockedPage(decision.Reasons, ref, nil)
 	if code == parvis.WhyInternalAddressOutside {
-		if mobile := p.Addresses.Portal(parvis.Mobile); mobile != "" && v.door != parvis.Mobile {
+		if mobile := p.Addresses.Portal(parvis.Mobile); mobile != "" {
 			body := pg.Body.(page.Refusal)
 			body.Steps = append(body.Steps, page.Step{
 				Title: v.say("portal.outside.mobile"), Actions: []page.Button{{Text: v.say("action.go_mobile"), Kind: "primary", Href: mobile + "/"}},
