@@ -38,6 +38,9 @@ func (c *adminGrant) Run(con *console) error {
 	for _, u := range c.Unit {
 		units = append(units, parvis.UnitPath(u))
 	}
+	if _, _, err := h.facts(con, number); err != nil {
+		return err
+	}
 	if err := h.directory.GrantRole(con.ctx, number, parvis.Role(c.Role), units, operator()); err != nil {
 		return err
 	}
@@ -63,7 +66,7 @@ func (c *adminRecover) Run(con *console) error {
 		return err
 	}
 	defer func() { _ = h.close() }()
-	a, _, err := h.directory.Facts(con.ctx, number)
+	a, _, err := h.facts(con, number)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/user"
 	"strconv"
@@ -213,7 +214,7 @@ type agentList struct {
 	Unit  string `help:"Unit path; units under it count."`
 	State string `help:"pre_arrival, active, restricted_hr, documents_only, suspended or closed."`
 	After string `placeholder:"NUMBER" help:"Begin after this agent."`
-	Limit int    `default:"100" help:"How many at most."`
+	Limit int    `help:"How many at most: 100 when absent, all of them with --json."`
 }
 
 // agentView is an agent as the operator's commands print one.
@@ -239,15 +240,24 @@ type agentView struct {
 	Proofs     []parvis.ProofKind  `json:"proofs"`
 }
 
-func (h *house) view(con *console, number parvis.AgentNumber) (agentView, error) {
+// facts gives an agent, or says that there is none.
+func (h *house) facts(con *console, number parvis.AgentNumber) (*parvis.Agent, *parvis.Standing, error) {
 	a, st, err := h.directory.Facts(con.ctx, number)
+	if parvis.CodeOf(err) == parvis.CodeNotFound {
+		return nil, nil, fmt.Errorf("there is no agent %s", number)
+	}
+	return a, st, err
+}
+
+func (h *house) view(con *console, number parvis.AgentNumber) (agentView, error) {
+	a, st, err := h.facts(con, number)
 	if err != nil {
 		return agentView{}, err
 	}
 	now := h.clock()
 	v := agentView{
 		Number: a.Number, Name: a.Name(), Unit: a.Unit, Email: a.Email, State: a.StateAt(now),
-		Profiles: a.Profiles, Roles: a.Roles, Entitled: a.Entitlements, Activated: st.Activated, Missing: !a.MissingSince.IsZero(),
+		Profiles: a.Profiles, Roles: list(a.Roles), Entitled: list(a.Entitlements), Activated: st.Activated, Missing: !a.MissingSince.IsZero(),
 		Category: a.Category, Employer: a.Employer, Absence: a.Absence, From: date(a.ContractFrom, h.zone), Until: date(a.ContractUntil, h.zone),
 		Conditions: []parvis.ReasonCode{}, Proofs: []parvis.ProofKind{},
 	}
@@ -264,6 +274,14 @@ func (h *house) view(con *console, number parvis.AgentNumber) (agentView, error)
 	return v, nil
 }
 
+// list is s, and never null in JSON.
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
 func date(t time.Time, zone *time.Location) string {
 	if t.IsZero() {
 		return ""
@@ -278,6 +296,12 @@ func (c *agentList) Run(con *console) error {
 	}
 	defer func() { _ = h.close() }()
 	after, _ := parvis.ParseAgentNumber(c.After)
+	if c.Limit == 0 {
+		c.Limit = 100
+		if c.JSON {
+			c.Limit = math.MaxInt32
+		}
+	}
 	agents, err := h.directory.List(con.ctx, directory.Filter{
 		AgentFilter: store.AgentFilter{Query: c.Query, Unit: parvis.UnitPath(c.Unit), After: after, Limit: c.Limit},
 		State:       parvis.State(c.State),
@@ -293,7 +317,7 @@ func (c *agentList) Run(con *console) error {
 			return err
 		}
 		views = append(views, v)
-		rows = append(rows, []string{string(v.Number), v.Name, string(v.State), join(v.Conditions), string(v.Unit)})
+		rows = append(rows, []string{string(v.Number), v.Name, string(v.State), join(v.Conditions), join(v.Roles), string(v.Unit)})
 	}
 	if c.JSON {
 		return printJSON(con.out, views)
@@ -302,7 +326,10 @@ func (c *agentList) Run(con *console) error {
 		fmt.Fprintln(con.err, "nobody matches; `parvis agent import FILE.csv --dry-run` shows what an HR file would bring")
 		return nil
 	}
-	return table(con.out, []string{"number", "name", "state", "conditions", "unit"}, rows)
+	if len(rows) == c.Limit {
+		fmt.Fprintf(con.err, "the first %d; --after %s goes on, --limit shows more\n", c.Limit, rows[len(rows)-1][0])
+	}
+	return table(con.out, []string{"number", "name", "state", "conditions", "roles", "unit"}, rows)
 }
 
 func join[T ~string](all []T) string {
@@ -355,7 +382,7 @@ func (c *agentShow) Run(con *console) error {
 		{"entitlements", join(v.Entitled)},
 		{"roles", join(v.Roles)},
 		{"proofs", join(v.Proofs)},
-		{"contract", v.From + " to " + v.Until},
+		{"contract", strings.TrimSuffix("from "+v.From+" to "+v.Until, " to ")},
 		{"missing from HR file", strconv.FormatBool(v.Missing)},
 	}
 	if v.Code != "" {

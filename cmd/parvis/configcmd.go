@@ -45,6 +45,9 @@ func (c *configCheck) Run(con *console) error {
 		return err
 	}
 	cfg, faults, err := config.Load(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return noFile(name)
+	}
 	if err != nil {
 		return err
 	}

@@ -12,12 +12,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/goccy/go-yaml"
 	"golang.org/x/sync/errgroup"
 
 	"parvis"
+	"parvis/internal/access"
 	"parvis/internal/config"
 	"parvis/internal/demo"
 	"parvis/internal/edge"
@@ -43,6 +45,9 @@ func (c *demoCommand) Run(con *console) error {
 		return err
 	}
 	defer leave()
+	if err := c.casesIn(dir); err != nil {
+		return err
+	}
 	log := slog.New(slog.DiscardHandler)
 	if c.Verbose {
 		log = slog.New(slog.NewTextHandler(con.err, nil))
@@ -65,7 +70,7 @@ func (c *demoCommand) Run(con *console) error {
 	}
 	s, err := h.open(operations{extra: t.operations})
 	if err != nil {
-		return errors.Join(err, h.close())
+		return errors.Join(taken(err), h.close())
 	}
 	work.Go(func() error { return s.run(ctx) })
 	t.print(con, time.Since(began))
@@ -79,20 +84,57 @@ func (c *demoCommand) folder() (string, func(), error) {
 		dir, err := os.MkdirTemp("", "parvis-demo-")
 		return dir, func() { _ = os.RemoveAll(dir) }, err
 	}
-	mark := filepath.Join(c.Data, marker)
-	if c.Reset {
-		if _, err := os.Stat(mark); err == nil {
-			if err := os.RemoveAll(c.Data); err != nil {
-				return "", nil, err
-			}
-		} else if entries, err := os.ReadDir(c.Data); err == nil && len(entries) > 0 {
-			return "", nil, fmt.Errorf("%s was not made by a demonstration: it is left as it is", c.Data)
-		}
-	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return "", nil, err
 	}
-	return c.Data, func() {}, os.WriteFile(mark, []byte("A city of the demonstration of Parvis.\n"), 0o600)
+	entries, err := os.ReadDir(c.Data)
+	if err != nil {
+		return "", nil, err
+	}
+	ours := slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == marker })
+	if len(entries) > 0 && !ours {
+		return "", nil, fmt.Errorf("%s holds something else than a city of the demonstration: it is left as it is", c.Data)
+	}
+	// The mark is also the lock: one city in a folder, and no reset under its feet.
+	mark, err := os.OpenFile(filepath.Join(c.Data, marker), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", nil, err
+	}
+	leave := func() { _ = mark.Close() } // which also unlocks
+	if err := syscall.Flock(int(mark.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		leave()
+		return "", nil, fmt.Errorf("a city runs in %s already", c.Data)
+	}
+	if c.Reset {
+		for _, e := range entries {
+			if e.Name() == marker {
+				continue
+			}
+			if err := os.RemoveAll(filepath.Join(c.Data, e.Name())); err != nil {
+				leave()
+				return "", nil, err
+			}
+		}
+	}
+	return c.Data, leave, nil
+}
+
+// casesIn writes the shipped decision cases beside the configuration, where
+// `parvis policy test` looks for them.
+func (c *demoCommand) casesIn(dir string) error {
+	cases, err := access.ShippedCases()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "cases"), 0o700); err != nil {
+		return err
+	}
+	for _, f := range cases {
+		if err := os.WriteFile(filepath.Join(dir, "cases", f.Name), f.Text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // town is what surrounds the house: the applications, the letter box, the clock.
@@ -166,7 +208,7 @@ func (t *town) loopback(n int) string { return fmt.Sprintf("127.0.0.1:%d", t.Bas
 func (t *town) listen(ctx context.Context, address string, serve func(context.Context, net.Listener) error) (string, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return "", err
+		return "", taken(err)
 	}
 	t.work.Go(func() error { return serve(ctx, l) })
 	return l.Addr().String(), nil
@@ -175,10 +217,18 @@ func (t *town) listen(ctx context.Context, address string, serve func(context.Co
 func (t *town) serve(ctx context.Context, address string, h http.Handler) (string, error) {
 	s, err := edge.ListenPlain(address, h, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return "", err
+		return "", taken(err)
 	}
 	t.work.Go(func() error { return s.Serve(ctx) })
 	return s.Address(), nil
+}
+
+// taken says what to do about a port that is in use.
+func taken(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w; five ports in a row are needed: choose the first with --base-port", err)
+	}
+	return err
 }
 
 // loopbackClient finds every *.localhost on this machine (RFC 6761 §6.3),
@@ -232,10 +282,11 @@ func (t *town) operations(mux *http.ServeMux) {
 			return
 		}
 		if err := t.clock.Set(in.Now); err != nil {
-			status(w, http.StatusInternalServerError, "the clock did not move")
+			status(w, http.StatusBadRequest, "the clock did not move: "+plain(err))
 			return
 		}
-		status(w, http.StatusOK, t.clock.Now().UTC().Format(time.RFC3339))
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]time.Time{"now": t.clock.Now().UTC().Truncate(time.Second)}) // likewise
 	})
 	mux.HandleFunc("GET /demo/agents", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

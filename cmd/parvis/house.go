@@ -338,7 +338,7 @@ func (p place) load(con *console) (*config.Config, error) {
 	}
 	c, faults, err := config.Load(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s; `parvis config init %s` writes one to begin with, `parvis demo` shows a whole city", name, name)
+		return nil, noFile(name)
 	}
 	if err != nil {
 		return nil, err
@@ -350,6 +350,10 @@ func (p place) load(con *console) (*config.Config, error) {
 		return nil, fmt.Errorf("%s has faults: nothing was started", name)
 	}
 	return c, nil
+}
+
+func noFile(name string) error {
+	return fmt.Errorf("there is no %s; `parvis config init %s` writes one to begin with, `parvis demo` shows a whole city", name, name)
 }
 
 // printFaults tells each fault and whether any is more than a warning.

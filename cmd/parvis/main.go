@@ -18,6 +18,8 @@ import (
 	_ "time/tzdata" // the city's time zone must be known on a bare machine
 
 	"github.com/alecthomas/kong"
+
+	"parvis"
 )
 
 // version is set by the release script; a plain build takes it from the module.
@@ -88,8 +90,18 @@ func run(args []string, out, errs io.Writer) int {
 	case errors.Is(err, unmet{}):
 		return 1
 	}
-	fmt.Fprintln(errs, "parvis:", err)
+	fmt.Fprintln(errs, "parvis:", plain(err))
 	return 1
+}
+
+// plain is what an operator reads of an error: its cause, without the names of
+// the acts that passed it on.
+func plain(err error) string {
+	var e *parvis.Error
+	for errors.As(err, &e) && e.Err != nil {
+		err = e.Err
+	}
+	return err.Error()
 }
 
 // release tells the version and the commit of this binary.

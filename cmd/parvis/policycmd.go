@@ -42,7 +42,7 @@ func (c *policyCheck) Run(con *console) error {
 
 type policyTest struct {
 	place
-	Cases []string `arg:"" optional:"" placeholder:"FILE" help:"Files of cases; the cases/*.txt beside the configuration when absent, and always the shipped ones in a city of the demonstration."`
+	Cases []string `arg:"" optional:"" placeholder:"FILE" help:"Files of cases; the cases/*.txt beside the configuration when absent."`
 }
 
 func (c *policyTest) Run(con *console) error {

@@ -36,9 +36,9 @@ const firstRun = `There is no %[1]s here yet.
   parvis config init %[1]s      writes a complete, commented file to begin with
   parvis config check -c %[1]s  reports every fault of it, with its line
   parvis serve -c %[1]s         serves
-  parvis agent import HR.csv --dry-run
+  parvis agent import HR.csv --dry-run -c %[1]s
                                 shows what your HR file would bring
-  parvis admin grant NUMBER it_department
+  parvis admin grant NUMBER it_department -c %[1]s
                                 makes the first administrator
 
 To see a whole city before that: parvis demo
@@ -97,7 +97,7 @@ func (h *house) open(o operations) (*server, error) {
 	s := &server{house: h}
 	metrics := edge.NewMetrics()
 	h.store.Follow(metrics.Follow)
-	e := &edge.Edge{Addresses: h.addresses, Catalog: h.words, Clock: h.clock, Log: h.log, Metrics: metrics}
+	e := &edge.Edge{Addresses: h.addresses, Catalog: h.words, Clock: h.clock, Log: h.log, Metrics: metrics, Values: h.values, Zone: h.zone}
 	s.gateway = &gateway.Gateway{
 		Policy: h.policy, Held: access.NewHeld(0), Directory: h.directory, Keeper: h.sessions, Counter: h.counter,
 		Keys: h.keys, Addresses: h.addresses, Edge: e, Clock: h.clock, Log: h.log,

@@ -53,7 +53,7 @@ func (c *whyCommand) Run(con *console) error {
 	told := h.words.Tell(text.Lang(c.Lang), d, h.scene(text.Lang(c.Lang), app, q.Channel, q.At))
 	a := whyAnswer{Open: d.Open, Limited: d.Limited, Told: told, Policies: d.Policies}
 	if !d.Until.IsZero() {
-		until := d.Until.In(h.zone)
+		until := d.Until.UTC()
 		a.Until = &until
 	}
 	if a.Policies == nil {
@@ -62,11 +62,11 @@ func (c *whyCommand) Run(con *console) error {
 	if c.JSON {
 		return printJSON(con.out, a)
 	}
-	return a.print(con.out, app.Name.In(c.Lang))
+	return a.print(con.out, app.Name.In("en"), h.zone)
 }
 
 func (c *whyCommand) question() (access.Request, error) {
-	q := access.Request{App: parvis.AppID(c.App), Channel: parvis.Channel(c.Channel)}
+	q := access.Request{App: parvis.AppID(strings.ToLower(c.App)), Channel: parvis.Channel(c.Channel)}
 	if !q.Channel.Known() {
 		return q, fmt.Errorf("%q is not a channel: internal, vpn or mobile", c.Channel)
 	}
@@ -96,7 +96,7 @@ func (c *whyCommand) question() (access.Request, error) {
 func (h *house) complete(con *console, q *access.Request, c *whyCommand) error {
 	number, _ := parvis.ParseAgentNumber(c.Number)
 	var err error
-	if q.Agent, q.Standing, err = h.directory.Facts(con.ctx, number); err != nil {
+	if q.Agent, q.Standing, err = h.facts(con, number); err != nil {
 		return err
 	}
 	if q.At.IsZero() {
@@ -121,18 +121,18 @@ func (h *house) scene(l text.Lang, app parvis.App, ch parvis.Channel, at time.Ti
 	return text.Scene{App: app, Channel: ch, Zone: h.zone, Now: at, Values: h.values(l)}
 }
 
-func (a whyAnswer) print(w io.Writer, app string) error {
+func (a whyAnswer) print(w io.Writer, app string, zone *time.Location) error {
 	var b strings.Builder
 	switch {
 	case a.Limited:
-		fmt.Fprintf(&b, "%s opens, in its reduced version", app)
+		fmt.Fprintf(&b, "%s: opens, in its reduced version", app)
 	case a.Open:
-		fmt.Fprintf(&b, "%s opens", app)
+		fmt.Fprintf(&b, "%s: opens", app)
 	default:
-		fmt.Fprintf(&b, "%s does not open", app)
+		fmt.Fprintf(&b, "%s: does not open", app)
 	}
 	if a.Until != nil {
-		fmt.Fprintf(&b, " (holds until %s)", a.Until.Format("2006-01-02 15:04 MST"))
+		fmt.Fprintf(&b, " (holds until %s)", a.Until.In(zone).Format("2006-01-02 15:04 MST"))
 	}
 	b.WriteByte('\n')
 	for _, r := range a.Reasons {
@@ -195,11 +195,11 @@ func (c *mapCommand) Run(con *console) error {
 			d := h.policy.Decide(q)
 			m := mapRow{App: app.ID, Channel: ch, Open: d.Open, Limited: d.Limited, Reasons: d.Codes()}
 			if !d.Until.IsZero() {
-				until := d.Until.In(h.zone)
+				until := d.Until.UTC()
 				m.Until = &until
 			}
 			all = append(all, m)
-			row = append(row, m.cell())
+			row = append(row, m.cell(h.zone))
 		}
 		rows = append(rows, row)
 	}
@@ -209,12 +209,12 @@ func (c *mapCommand) Run(con *console) error {
 	return table(con.out, append([]string{"application"}, strings.Fields(join(channels))...), rows)
 }
 
-func (m mapRow) cell() string {
+func (m mapRow) cell(zone *time.Location) string {
 	switch {
 	case m.Limited:
 		return "reduced"
 	case m.Open && m.Until != nil:
-		return "open until " + m.Until.Format("Mon 15:04")
+		return "open until " + m.Until.In(zone).Format("Mon 15:04")
 	case m.Open:
 		return "open"
 	}

@@ -36,17 +36,23 @@ entrances:
   - channel: internal
     listen: 127.0.0.1:8080
     colour: red
+  - channel: moon
+    listen: nope
 sessions: 5
 `, "\n")))
 	var got []string
 	for _, f := range faults {
-		got = append(got, f.String())
+		if !f.Warning {
+			got = append(got, f.String())
+		}
 	}
 	want := []string{
 		"line 2: organisation.nam: there is no such field; did you mean name?",
 		"line 5: portals.mobile: a list stands where a text is expected",
 		"line 9: entrances[0].colour: there is no such field",
-		"line 10: sessions: a single value stands where a group of fields is expected",
+		"line 10: entrances[1].channel: internal or mobile is expected",
+		"line 11: entrances[1].listen: an address and a port are expected, such as 127.0.0.1:8080",
+		"line 12: sessions: a single value stands where a group of fields is expected",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("faults (-want +got):\n%s", d)

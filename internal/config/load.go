@@ -61,24 +61,36 @@ func Parse(b []byte) (*Config, []Fault) {
 		return c, []Fault{syntaxFault(err)}
 	}
 	var faults []Fault
-	for _, doc := range file.Docs {
-		if doc.Body != nil {
-			faults = append(faults, c.source.walk(doc.Body, reflect.TypeFor[Config](), "")...)
-		}
-	}
 	if len(file.Docs) > 1 {
-		faults = append(faults, Fault{Path: "", Message: "the file holds several documents; keep one"})
+		faults = append(faults, Fault{Message: "the file holds several documents; keep one"})
 	}
-	if len(faults) == 0 {
-		if err := yaml.Unmarshal(b, c); err != nil {
-			faults = append(faults, syntaxFault(err))
+	for _, doc := range file.Docs[:min(len(file.Docs), 1)] {
+		if doc.Body == nil {
+			continue
+		}
+		found, fits := c.source.walk(doc.Body, reflect.TypeFor[Config](), "")
+		faults = append(faults, found...)
+		if !fits {
+			continue
+		}
+		if err := yaml.NodeToValue(doc.Body, c); err != nil {
+			return c, append(faults, syntaxFault(err))
 		}
 	}
-	if len(faults) == 0 {
-		faults = c.check()
+	// What could not be read keeps its default: it has its fault already.
+	for _, f := range c.check() {
+		if !slices.ContainsFunc(faults, func(g Fault) bool { return within(f.Path, g.Path) || within(g.Path, f.Path) }) {
+			faults = append(faults, f)
+		}
 	}
 	slices.SortStableFunc(faults, func(a, b Fault) int { return a.Line - b.Line })
 	return c, faults
+}
+
+// within tells whether a path is another, or stands inside it.
+func within(path, other string) bool {
+	rest, ok := strings.CutPrefix(path, other)
+	return ok && other != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 func syntaxFault(err error) Fault {
@@ -93,64 +105,75 @@ func syntaxFault(err error) Fault {
 	return Fault{Message: err.Error()}
 }
 
-// walk compares the nodes of the file with the fields of the structure.
-func (s *source) walk(n ast.Node, t reflect.Type, path string) []Fault {
+// walk compares the nodes of the file with the fields of the structure. It
+// takes fields that cannot be read out of the tree, so that the others can be,
+// and answers false for a node that cannot be read at all.
+func (s *source) walk(n ast.Node, t reflect.Type, path string) ([]Fault, bool) {
 	switch n := n.(type) {
 	case *ast.AnchorNode:
 		return s.walk(n.Value, t, path)
-	case *ast.NullNode, *ast.AliasNode:
-		return nil
-	case *ast.CommentGroupNode:
-		return nil
+	case *ast.NullNode, *ast.AliasNode, *ast.CommentGroupNode:
+		return nil, true
 	case *ast.MappingNode:
-		return s.mapping(n.Values, n, t, path)
-	case *ast.MappingValueNode:
-		return s.mapping([]*ast.MappingValueNode{n}, n, t, path)
-	case *ast.SequenceNode:
-		if t.Kind() != reflect.Slice {
-			return []Fault{{Line: lineOf(n), Path: path, Message: "a list stands where " + kindName(t) + " is expected"}}
+		if t.Kind() != reflect.Struct {
+			return misplaced(n, "fields stand", t, path), false
 		}
 		var faults []Fault
+		n.Values = slices.DeleteFunc(n.Values, func(v *ast.MappingValueNode) bool {
+			found, fits := s.field(v, t, path)
+			faults = append(faults, found...)
+			return !fits
+		})
+		return faults, true
+	case *ast.MappingValueNode:
+		if t.Kind() != reflect.Struct {
+			return misplaced(n, "fields stand", t, path), false
+		}
+		return s.field(n, t, path)
+	case *ast.SequenceNode:
+		if t.Kind() != reflect.Slice {
+			return misplaced(n, "a list stands", t, path), false
+		}
+		var faults []Fault
+		all := true
 		for i, v := range n.Values {
 			p := fmt.Sprintf("%s[%d]", path, i)
 			s.lines[p] = lineOf(v)
-			faults = append(faults, s.walk(v, t.Elem(), p)...)
+			found, fits := s.walk(v, t.Elem(), p)
+			faults, all = append(faults, found...), all && fits
 		}
-		return faults
+		return faults, all
 	}
 	return scalar(n, t, path)
 }
 
-func (s *source) mapping(values []*ast.MappingValueNode, n ast.Node, t reflect.Type, path string) []Fault {
-	if t.Kind() != reflect.Struct {
-		return []Fault{{Line: lineOf(n), Path: path, Message: "fields stand where " + kindName(t) + " is expected"}}
+// field reads one field of a mapping.
+func (s *source) field(v *ast.MappingValueNode, t reflect.Type, path string) ([]Fault, bool) {
+	key := v.Key.GetToken().Value
+	p := key
+	if path != "" {
+		p = path + "." + key
 	}
-	var faults []Fault
-	for _, v := range values {
-		key := v.Key.GetToken().Value
-		p := key
-		if path != "" {
-			p = path + "." + key
-		}
-		field, ok := fieldOf(t, key)
-		if !ok {
-			faults = append(faults, Fault{Line: lineOf(v.Key), Path: p, Message: "there is no such field" + suggestion(t, key)})
-			continue
-		}
-		s.lines[p] = lineOf(v.Key)
-		faults = append(faults, s.walk(v.Value, field.Type, p)...)
+	field, ok := fieldOf(t, key)
+	if !ok {
+		return []Fault{{Line: lineOf(v.Key), Path: p, Message: "there is no such field" + suggestion(t, key)}}, false
 	}
-	return faults
+	s.lines[p] = lineOf(v.Key)
+	return s.walk(v.Value, field.Type, p)
 }
 
-func scalar(n ast.Node, t reflect.Type, path string) []Fault {
+func misplaced(n ast.Node, what string, t reflect.Type, path string) []Fault {
+	return []Fault{{Line: lineOf(n), Path: path, Message: what + " where " + kindName(t) + " is expected"}}
+}
+
+func scalar(n ast.Node, t reflect.Type, path string) ([]Fault, bool) {
 	if k := t.Kind(); k == reflect.Struct || k == reflect.Slice {
-		return []Fault{{Line: lineOf(n), Path: path, Message: "a single value stands where " + kindName(t) + " is expected"}}
+		return misplaced(n, "a single value stands", t, path), false
 	}
 	if err := yaml.NodeToValue(n, reflect.New(t).Interface()); err != nil {
-		return []Fault{{Line: lineOf(n), Path: path, Message: kindName(t) + " is expected"}}
+		return []Fault{{Line: lineOf(n), Path: path, Message: kindName(t) + " is expected"}}, false
 	}
-	return nil
+	return nil, true
 }
 
 func lineOf(n ast.Node) int {

@@ -170,7 +170,7 @@ func items(id parvis.AppID) []string {
 		"annuaire":   {"Direction des finances, 3e étage", "Direction de l'action sociale, 1er étage", "Urbanisme, rez-de-chaussée"},
 		"finances":   {"Engagement 2026-1042, 12 400 €", "Mandat 2026-0871, en attente de visa", "Budget de la direction, consommé à 82 %"},
 		"social":     {"Dossier 3318, visite prévue jeudi", "Dossier 3402, pièces reçues", "Dossier 3405, à instruire"},
-		"urbanisme":  {"Permis PC 075 26 0042, avis attendu", "Déclaration DP 26 118, affichée", "Plan local : annexe 4"},
+		"urbanisme":  {"Permis PC 26 0042, avis attendu", "Déclaration DP 26 118, affichée", "Plan local : annexe 4"},
 	}[id]
 }
 

@@ -1,12 +1,15 @@
 package demo
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"parvis"
 )
 
 // Clock is the city's clock: the real one, moved. It keeps going.
@@ -33,9 +36,15 @@ func OpenClock(dir string) *Clock {
 // Now tells the time in the city.
 func (c *Clock) Now() time.Time { return time.Now().Add(time.Duration(c.offset.Load())) }
 
-// Set moves the clock to t.
+// farthest is how far the clock may be moved, either way.
+const farthest = 50 * 365 * 24 * time.Hour
+
+// Set moves the clock to t, at most fifty years away.
 func (c *Clock) Set(t time.Time) error {
-	d := time.Until(t)
+	d := time.Until(t) // saturates
+	if d > farthest || d < -farthest {
+		return &parvis.Error{Code: parvis.CodeInvalid, Op: "demo.Set", Err: errors.New("more than fifty years away")}
+	}
 	c.offset.Store(int64(d))
 	if c.file == "" {
 		return nil

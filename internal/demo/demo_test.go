@@ -19,7 +19,7 @@ import (
 const letter = "From: Ville <acces@example.org>\r\nTo: a@example.org\r\nSubject: =?utf-8?q?Activez_votre_acc=C3=A8s?=\r\n" +
 	"MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n" +
 	"--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" +
-	"Votre code : 8CTH-XR5H-G7AJ =C3=A9\r\nou 123456.\r\nhttp://agents.localhost:8080/activate?link=3Dabc-ABCD-EFGH\r\n" +
+	"Votre code : 8CTH-XR5H-G7AJ =C3=A9\r\nou 123456. Portail : http://agents.localhost:8080, comme\r\nd'habitude. http://agents.localhost:8080/activate?link=3Dabc-ABCD-EFGH\r\nhttp://agents.localhost:8080\r\n" +
 	"--b\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nPHA+Qm9uam91cjwvcD4=\r\n--b--\r\n"
 
 // TestLetterbox sends a message as a mail server would, and reads it back.
@@ -43,8 +43,8 @@ func TestLetterbox(t *testing.T) {
 	}
 	want := []Letter{{
 		ID: "1", Kind: "mail", To: "a@example.org", Subject: "Activez votre accès", At: at,
-		Text: "Votre code : 8CTH-XR5H-G7AJ é\nou 123456.\nhttp://agents.localhost:8080/activate?link=abc-ABCD-EFGH", HTML: "<p>Bonjour</p>",
-		Links: []string{"http://agents.localhost:8080/activate?link=abc-ABCD-EFGH"}, Codes: []string{"8CTH-XR5H-G7AJ", "123456"},
+		Text: "Votre code : 8CTH-XR5H-G7AJ é\nou 123456. Portail : http://agents.localhost:8080, comme\nd'habitude. http://agents.localhost:8080/activate?link=abc-ABCD-EFGH\nhttp://agents.localhost:8080", HTML: "<p>Bonjour</p>",
+		Links: []string{"http://agents.localhost:8080/activate?link=abc-ABCD-EFGH", "http://agents.localhost:8080"}, Codes: []string{"8CTH-XR5H-G7AJ", "123456"},
 	}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("letters (-want +got):\n%s", d)

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/mail"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -141,12 +142,33 @@ func (b *Letterbox) add(l Letter) {
 	b.n++
 	l.ID = strconv.Itoa(b.n)
 	l.At = b.Clock().UTC()
-	l.Links = slices.Compact(linkShape.FindAllString(l.Text, -1))
-	l.Codes = slices.Compact(codeShape.FindAllString(linkShape.ReplaceAllString(l.Text, " "), -1))
+	l.Links = once(linkShape.FindAllString(l.Text, -1))
+	slices.SortStableFunc(l.Links, func(a, b string) int { return deep(b) - deep(a) })
+	l.Codes = once(codeShape.FindAllString(linkShape.ReplaceAllString(l.Text, " "), -1))
 	b.letters = append(b.letters, l)
 	if len(b.letters) > keep {
 		b.letters = slices.Delete(b.letters, 0, len(b.letters)-keep)
 	}
+}
+
+// once keeps the first of each, without the punctuation of the sentence.
+func once(found []string) []string {
+	all := []string{}
+	for _, s := range found {
+		if s = strings.TrimRight(s, ".,;:!?)»"); !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// deep puts the link to follow before the address of a home page.
+func deep(link string) int {
+	u, err := url.Parse(link)
+	if err != nil || strings.Trim(u.Path, "/") == "" && u.RawQuery == "" {
+		return 0
+	}
+	return 1
 }
 
 // For lists the letters to an address, newest first; all of them when it is empty.

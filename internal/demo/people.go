@@ -33,8 +33,8 @@ type Person struct {
 	activationCode bool // one is waiting at the counter
 }
 
-// siret is the city's: invented, with a true check digit (Luhn).
-const siret = "21750001600019"
+// siret is the city's: nobody's, with true check digits (Luhn).
+const siret = "99999999800019"
 
 const (
 	unitFinances  = "Ville d'Exemple/Direction des finances/Service du budget"

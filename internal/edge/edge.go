@@ -26,6 +26,11 @@ type Edge struct {
 	Apps      http.Handler // answers on the applications' names
 	Metrics   *Metrics
 
+	// Values and Zone are what the organisation's sentences need; nil and UTC
+	// when a test has none.
+	Values func(text.Lang) text.Args
+	Zone   *time.Location
+
 	// Page draws a failure for a person. When nil, or for programs, the answer
 	// is a problem document (RFC 9457).
 	Page func(w http.ResponseWriter, r *http.Request, f Failure)

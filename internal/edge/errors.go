@@ -113,7 +113,11 @@ type problem struct {
 // Problem answers a program with a refusal: the same reasons and ways as the page.
 func (e *Edge) Problem(w http.ResponseWriter, r *http.Request, f Refused) {
 	lang := text.Match(r.Header.Get("Accept-Language"), text.French)
-	told := e.Catalog.Tell(lang, f.Decision, text.Scene{App: f.App, Channel: f.Channel})
+	scene := text.Scene{App: f.App, Channel: f.Channel, Zone: e.Zone, Now: e.Clock()}
+	if e.Values != nil {
+		scene.Values = e.Values(lang)
+	}
+	told := e.Catalog.Tell(lang, f.Decision, scene)
 	p := problem{Status: f.Status, Reference: string(f.Reference), Reasons: told.Reasons, Ways: told.Ways, Type: "about:blank", Request: RequestID(r)}
 	if p.Status == 0 {
 		p.Status = http.StatusForbidden

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"parvis"
@@ -65,7 +66,8 @@ func (r reader) Standing(ctx context.Context, number parvis.AgentNumber) (*parvi
 	if err != nil {
 		return nil, err
 	}
-	s.Activated = s.Activated || len(s.Enrolled) > 0
+	// A passkey opens the door alone; a second proof does not.
+	s.Activated = s.Activated || slices.Contains(s.Enrolled, parvis.Passkey)
 	s.Devices, err = many(ctx, r, op, scanDevice, deviceColumns+` WHERE agent = $1 ORDER BY first_seen, id`, number)
 	return s, err
 }
