@@ -25,6 +25,8 @@ type App struct {
 	HRDocuments bool      // pay slips and certificates: stays open in documents_only and while off
 	HRService   bool      // an HR self-service: stays open in restricted_hr
 
+	CrossOrigin bool // it takes posts from other sites and defends itself
+
 	Headers bool // also send Remote-User and the like, not only Parvis-Assertion
 }
 

@@ -169,7 +169,7 @@ func (t *town) found(ctx context.Context, dir string) (*config.Config, error) {
 		return nil, err
 	}
 	c.Mail = config.Mail{Server: smtp, TLS: "none", From: "acces@example.org", Name: "Ville d'Exemple, accès des agents"}
-	if _, err := t.serve(ctx, t.loopback(3), box.Handler()); err != nil {
+	if _, err := t.serve(ctx, t.loopback(3), loopbackOnly(box.Handler())); err != nil {
 		return nil, err
 	}
 	keys := fmt.Sprintf("http://agents.localhost:%d/.well-known/jwks.json", t.BasePort)
@@ -273,7 +273,9 @@ func contacts() []config.Contact {
 
 // operations are the demonstration's own: its clock, and what each agent holds.
 func (t *town) operations(mux *http.ServeMux) {
-	mux.HandleFunc("POST /demo/clock", func(w http.ResponseWriter, r *http.Request) {
+	protect := http.NewCrossOriginProtection()
+	handle := func(pattern string, f http.HandlerFunc) { mux.Handle(pattern, protect.Handler(loopbackOnly(f))) }
+	handle("POST /demo/clock", func(w http.ResponseWriter, r *http.Request) {
 		var in struct {
 			Now time.Time `json:"now"`
 		}
@@ -288,9 +290,25 @@ func (t *town) operations(mux *http.ServeMux) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(map[string]time.Time{"now": t.clock.Now().UTC().Truncate(time.Second)}) // likewise
 	})
-	mux.HandleFunc("GET /demo/agents", func(w http.ResponseWriter, _ *http.Request) {
+	handle("GET /demo/agents", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(t.people) // a reader who left needs nothing
+	})
+}
+
+// loopbackOnly answers requests for this machine's own names: a page elsewhere
+// whose name was made to lead here (DNS rebinding) learns nothing.
+func loopbackOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if host != "127.0.0.1" && host != "::1" && host != "localhost" && !strings.HasSuffix(host, ".localhost") {
+			status(w, http.StatusMisdirectedRequest, "not a name of this machine")
+			return
+		}
+		h.ServeHTTP(w, r)
 	})
 }
 

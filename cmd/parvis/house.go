@@ -343,7 +343,10 @@ func (p place) load(con *console) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !filepath.IsAbs(c.Data) { // beside the file, wherever the command runs
+	switch {
+	case p.Data != "": // the folder that was named, even when it was moved or copied
+		c.Data = p.Data
+	case !filepath.IsAbs(c.Data): // beside the file, wherever the command runs
 		c.Data = filepath.Join(filepath.Dir(name), c.Data)
 	}
 	if printFaults(con.err, name, faults) {

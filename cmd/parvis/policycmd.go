@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"parvis/internal/access"
 )
@@ -15,6 +16,7 @@ type policyCommands struct {
 
 type policyCheck struct {
 	place
+	answer
 	Policies string `arg:"" optional:"" placeholder:"DIR" help:"Folder of .cedar files to check in place of the configured one."`
 }
 
@@ -36,13 +38,26 @@ func (c *policyCheck) Run(con *console) error {
 	if err != nil {
 		return err
 	}
+	if c.JSON {
+		return printJSON(con.out, map[string]any{"holds": true, "applications": len(h.policy.Apps())})
+	}
 	_, err = fmt.Fprintf(con.out, "the policies hold, for %d applications\n", len(h.policy.Apps()))
 	return err
 }
 
 type policyTest struct {
 	place
+	answer
 	Cases []string `arg:"" optional:"" placeholder:"FILE" help:"Files of cases; the cases/*.txt beside the configuration when absent."`
+}
+
+// lines ends each string with a line end.
+func lines(all []string) string {
+	var b strings.Builder
+	for _, s := range all {
+		b.WriteString(s + "\n")
+	}
+	return b.String()
 }
 
 func (c *policyTest) Run(con *console) error {
@@ -63,7 +78,7 @@ func (c *policyTest) Run(con *console) error {
 			return fmt.Errorf("no cases: write some in %s, one text file for each theme", filepath.Join(filepath.Dir(name), "cases"))
 		}
 	}
-	ran, wrong := 0, 0
+	ran, differences := 0, []string{}
 	for _, name := range files {
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -74,14 +89,15 @@ func (c *policyTest) Run(con *console) error {
 			return err
 		}
 		ran += len(cases)
-		for _, w := range h.policy.Run(cases) {
-			wrong++
-			fmt.Fprintln(con.out, w)
-		}
+		differences = append(differences, h.policy.Run(cases)...)
 	}
-	fmt.Fprintf(con.out, "%d cases, %d differences\n", ran, wrong)
-	if wrong > 0 {
+	if c.JSON {
+		err = printJSON(con.out, map[string]any{"cases": ran, "differences": differences})
+	} else {
+		_, err = fmt.Fprintf(con.out, "%s%d cases, %d differences\n", lines(differences), ran, len(differences))
+	}
+	if err == nil && len(differences) > 0 {
 		return unmet{}
 	}
-	return nil
+	return err
 }

@@ -50,7 +50,11 @@ func (c *whyCommand) Run(con *console) error {
 		return err
 	}
 	d := h.policy.Explain(q)
-	told := h.words.Tell(text.Lang(c.Lang), d, h.scene(text.Lang(c.Lang), app, q.Channel, q.At))
+	lang := text.Lang(c.Lang)
+	told := h.words.Tell(lang, d, text.Scene{
+		App: app, Channel: q.Channel, Sensitive: parvis.Strictest(h.catalog.Profiles, q.Agent).Sensitive,
+		Zone: h.zone, Now: q.At, Values: h.values(lang),
+	})
 	a := whyAnswer{Open: d.Open, Limited: d.Limited, Told: told, Policies: d.Policies}
 	if !d.Until.IsZero() {
 		until := d.Until.UTC()
@@ -114,11 +118,6 @@ func (h *house) complete(con *console, q *access.Request, c *whyCommand) error {
 		return fmt.Errorf("%s has no device %s", number, c.Device)
 	}
 	return nil
-}
-
-// scene is what the sentences of a decision are about, in this installation.
-func (h *house) scene(l text.Lang, app parvis.App, ch parvis.Channel, at time.Time) text.Scene {
-	return text.Scene{App: app, Channel: ch, Zone: h.zone, Now: at, Values: h.values(l)}
 }
 
 func (a whyAnswer) print(w io.Writer, app string, zone *time.Location) error {

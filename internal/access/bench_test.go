@@ -62,7 +62,7 @@ func BenchmarkHeld(b *testing.B) {
 	keys := make([]HeldKey, 1<<15)
 	for i := range keys {
 		keys[i], _ = p.HeldKey(sessionNumber(i), "paie", parvis.Internal)
-		h.Keep(keys[i], 1, h.Generation(), now.Add(time.Hour))
+		h.Keep(keys[i], 1, h.Generation(), now, now.Add(time.Hour))
 	}
 	b.ReportAllocs()
 	i := 0

@@ -18,7 +18,8 @@ import (
 //
 // A decision is held for one session at one epoch, and for one generation of
 // rules and facts: a session that proves something more, and [Held.Clear], make
-// everything earlier unknown again.
+// everything earlier unknown again. It is held from the moment it was taken: a
+// clock that goes back makes it unknown too.
 type Held struct {
 	generation atomic.Uint32
 	locks      [64]sync.RWMutex // lock i guards the sets whose number ends in i
@@ -36,7 +37,8 @@ type heldSlot struct {
 	key        HeldKey
 	generation uint32 // 0 in an empty slot
 	epoch      uint32
-	until      int64 // Unix microseconds
+	from       int64 // Unix microseconds
+	until      int64
 }
 
 const (
@@ -46,7 +48,7 @@ const (
 )
 
 // NewHeld makes room for at least size decisions; 131,072 when size is not
-// positive. Each takes 40 bytes once used.
+// positive. Each takes 48 bytes once used.
 func NewHeld(size int) *Held {
 	if size <= 0 {
 		size = heldDefault
@@ -87,9 +89,10 @@ func (h *Held) Clear() {
 	}
 }
 
-// Keep holds an open decision until a moment; the zero moment is for ever. It
-// does nothing when generation is no longer the present one.
-func (h *Held) Keep(k HeldKey, epoch, generation uint32, until time.Time) {
+// Keep holds an open decision from the moment it was about until another; the
+// zero moment is for ever. It does nothing when generation is no longer the
+// present one.
+func (h *Held) Keep(k HeldKey, epoch, generation uint32, from, until time.Time) {
 	end := int64(math.MaxInt64)
 	if !until.IsZero() {
 		end = until.UnixMicro()
@@ -110,7 +113,7 @@ func (h *Held) Keep(k HeldKey, epoch, generation uint32, until time.Time) {
 			place = i
 		}
 	}
-	set[place] = heldSlot{key: k, generation: generation, epoch: epoch, until: end}
+	set[place] = heldSlot{key: k, generation: generation, epoch: epoch, from: from.UnixMicro(), until: end}
 }
 
 // worth orders slots by how little would be lost with them.
@@ -127,12 +130,13 @@ func (h *Held) Lookup(k HeldKey, epoch uint32, now time.Time) (until time.Time, 
 	set, lock := h.set(&k)
 	lock.RLock()
 	defer lock.RUnlock()
+	at := now.UnixMicro()
 	for i := range set {
 		s := &set[i]
 		if s.key != k {
 			continue
 		}
-		if s.generation != h.generation.Load() || s.epoch != epoch || s.until <= now.UnixMicro() {
+		if s.generation != h.generation.Load() || s.epoch != epoch || at < s.from || s.until <= at {
 			return time.Time{}, false
 		}
 		if s.until == math.MaxInt64 {

@@ -30,8 +30,8 @@ func TestHeld(t *testing.T) {
 	}
 	paie := key(1, "paie", parvis.Internal)
 	h := NewHeld(10)
-	h.Keep(paie, 7, h.Generation(), now.Add(time.Hour))
-	h.Keep(key(2, "paie", parvis.Mobile), 7, h.Generation(), time.Time{})
+	h.Keep(paie, 7, h.Generation(), now, now.Add(time.Hour))
+	h.Keep(key(2, "paie", parvis.Mobile), 7, h.Generation(), now, time.Time{})
 
 	for _, c := range []struct {
 		name  string
@@ -44,6 +44,7 @@ func TestHeld(t *testing.T) {
 		{"held", paie, 7, now, now.Add(time.Hour), true},
 		{"held for ever", key(2, "paie", parvis.Mobile), 7, now.AddDate(100, 0, 0), time.Time{}, true},
 		{"at its end", paie, 7, now.Add(time.Hour), time.Time{}, false},
+		{"before it was taken: the clock went back", paie, 7, now.Add(-time.Microsecond), time.Time{}, false},
 		{"of another epoch", paie, 8, now, time.Time{}, false},
 		{"of another session", key(3, "paie", parvis.Internal), 7, now, time.Time{}, false},
 		{"of another application", key(1, "conges", parvis.Internal), 7, now, time.Time{}, false},
@@ -60,7 +61,7 @@ func TestHeld(t *testing.T) {
 	if _, ok := h.Lookup(paie, 7, now); ok {
 		t.Error("a decision outlived Clear")
 	}
-	h.Keep(paie, 7, before, now.Add(time.Hour))
+	h.Keep(paie, 7, before, now, now.Add(time.Hour))
 	if _, ok := h.Lookup(paie, 7, now); ok {
 		t.Error("a decision upon old facts was held")
 	}
@@ -94,7 +95,7 @@ func TestHeldMakesRoom(t *testing.T) {
 	kept := 0
 	for i := range 4 * heldMinimum {
 		k, _ := p.HeldKey(sessionNumber(i), "paie", parvis.Internal)
-		h.Keep(k, 1, h.Generation(), now.Add(time.Duration(i+1)*time.Minute))
+		h.Keep(k, 1, h.Generation(), now, now.Add(time.Duration(i+1)*time.Minute))
 		if _, ok := h.Lookup(k, 1, now); !ok {
 			t.Fatalf("decision %d was not held", i)
 		}
@@ -111,7 +112,7 @@ func TestHeldMakesRoom(t *testing.T) {
 	if kept < heldMinimum*9/10 || kept > heldMinimum {
 		t.Errorf("%d of %d slots are used", kept, heldMinimum)
 	}
-	if size := unsafe.Sizeof(heldSlot{}); size != 40 {
+	if size := unsafe.Sizeof(heldSlot{}); size != 48 {
 		t.Errorf("a slot takes %d bytes", size)
 	}
 }
@@ -122,7 +123,7 @@ func TestHeldAllocatesNothing(t *testing.T) {
 	s := sessionNumber(1)
 	if n := testing.AllocsPerRun(100, func() {
 		k, _ := p.HeldKey(s, "paie", parvis.Internal)
-		h.Keep(k, 1, h.Generation(), now.Add(time.Hour))
+		h.Keep(k, 1, h.Generation(), now, now.Add(time.Hour))
 		if _, ok := h.Lookup(k, 1, now); !ok {
 			t.Fatal("not held")
 		}
@@ -139,7 +140,7 @@ func TestHeldByMany(t *testing.T) {
 		wg.Go(func() {
 			for i := range 500 {
 				k, _ := p.HeldKey(sessionNumber(i), "paie", parvis.Internal)
-				h.Keep(k, uint32(i), h.Generation(), now.Add(time.Hour))
+				h.Keep(k, uint32(i), h.Generation(), now, now.Add(time.Hour))
 				if until, ok := h.Lookup(k, uint32(i), now); ok && !until.Equal(now.Add(time.Hour)) {
 					t.Errorf("session %d is held until %v", i, until)
 				}

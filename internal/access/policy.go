@@ -19,7 +19,7 @@ type Catalog struct {
 	Calendar         *Calendar               // required; [OfficeHours] is the default of the product
 	ChannelHours     map[parvis.Channel]bool // channels that close outside office hours; none by default
 	VerifierRequired bool                    // every agent must have linked the second account
-	SecondProofReady bool                    // agents can enrol a second proof by themselves; if not, the IT contact does
+	SecondProofReady bool                    // agents can enrol and show a second proof by themselves; if not, the IT contact helps
 	DeviceLead       time.Duration           // usual delay of the validation of a device; 0 when not known
 }
 

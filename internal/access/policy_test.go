@@ -230,10 +230,20 @@ func TestWhoMakesAChange(t *testing.T) {
 	if got, _ := by(mustNew(t, c), r, parvis.ChangeProof); got != parvis.ByITContact {
 		t.Errorf("while nobody can enrol: by %q", got)
 	}
+	holds := r
+	holds.Standing = &parvis.Standing{Activated: true, PasswordSince: r.At.AddDate(-1, 0, 0), Enrolled: []parvis.ProofKind{parvis.TOTP, parvis.Passkey}}
+	if got, _ := by(mustNew(t, c), holds, parvis.ChangeProof); got != parvis.ByITContact {
+		t.Errorf("while nobody can show what they hold: by %q", got)
+	}
+	if d := mustNew(t, c).Decide(holds); !d.Has(parvis.WhyStepUpRequired) {
+		t.Errorf("while nobody can show what they hold: %v", d.Codes())
+	}
 	c.SecondProofReady = true
 	p := mustNew(t, c)
-	if got, _ := by(p, r, parvis.ChangeProof); got != parvis.BySelf {
-		t.Errorf("once everybody can enrol: by %q", got)
+	for _, r := range []Request{r, holds} {
+		if got, _ := by(p, r, parvis.ChangeProof); got != parvis.BySelf {
+			t.Errorf("once everybody can, holding %v: by %q", r.Standing.Enrolled, got)
+		}
 	}
 	social := officeRequest("social", parvis.VPN)
 	if got, lead := by(p, social, parvis.ChangeDevice); got != parvis.ByITDepartment || lead != 48*time.Hour {

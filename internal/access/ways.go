@@ -174,25 +174,22 @@ var easiest = [...]parvis.ProofKind{parvis.TOTP, parvis.Passkey, parvis.SMS, par
 
 // proofSteps offers the easiest second proof that counts among those enrolled,
 // any one when there is none, and a passkey for rules that want nothing else.
+// While nobody can show one by themselves, enrolled or not, the IT contact helps.
 func (q *question) proofSteps() []parvis.Change {
 	to, by := toAnySecond, parvis.ByITContact
 	if q.p.secondReady {
 		by = parvis.BySelf
 	}
-	holder := by
 	demanding := q.now[sensitive].Equal(yes)
 	for _, k := range easiest {
 		if counts(k, demanding) && slices.Contains(q.r.Standing.Enrolled, k) {
-			to, by = string(k), parvis.BySelf
+			to = string(k)
 			break
 		}
 	}
 	all := []parvis.Change{{Kind: parvis.ChangeProof, To: to, By: by}}
 	if to != string(parvis.Passkey) && q.app.own.has(proofs) {
-		if slices.Contains(q.r.Standing.Enrolled, parvis.Passkey) {
-			holder = parvis.BySelf
-		}
-		all = append(all, parvis.Change{Kind: parvis.ChangeProof, To: string(parvis.Passkey), By: holder})
+		all = append(all, parvis.Change{Kind: parvis.ChangeProof, To: string(parvis.Passkey), By: by})
 	}
 	return all
 }

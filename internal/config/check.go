@@ -135,7 +135,11 @@ func (k *checker) addresses() {
 			k.prefix(fmt.Sprintf("%s.networks[%d]", path, j), n)
 		}
 		for j, n := range en.Proxies {
-			k.prefix(fmt.Sprintf("%s.proxies[%d]", path, j), n)
+			at := fmt.Sprintf("%s.proxies[%d]", path, j)
+			k.prefix(at, n)
+			if overlaps(en.Networks, n) {
+				k.warn(at, "a proxy inside the organisation's networks: make sure that it always writes X-Forwarded-For")
+			}
 		}
 		if (en.Cert == "") != (en.Key == "") {
 			k.fault(path, "cert and key go together")
@@ -158,6 +162,18 @@ func (k *checker) hostPort(path, value string) {
 	if _, _, err := net.SplitHostPort(value); err != nil {
 		k.fault(path, "an address and a port are expected, such as 127.0.0.1:8080")
 	}
+}
+
+// overlaps tells whether a network meets any of the others.
+func overlaps(others []string, network string) bool {
+	for _, p := range Prefixes([]string{network}) {
+		for _, o := range Prefixes(others) {
+			if o.Overlaps(p) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (k *checker) prefix(path, value string) {

@@ -71,7 +71,9 @@ func (g *guard) admit(from string, password mark, account [32]byte, now time.Tim
 		w = &window{}
 		g.addresses.put(network(from), w)
 	}
-	if free := time.UnixMicro(w.at[w.next]).Add(addressSpan); w.at[w.next] != 0 && now.Before(free) {
+	// A try that lies more than its span ahead is from before the clock went back.
+	at := time.UnixMicro(w.at[w.next])
+	if free := at.Add(addressSpan); w.at[w.next] != 0 && now.Before(free) && at.Sub(now) <= addressSpan {
 		return free, false
 	}
 	w.at[w.next] = now.UnixMicro()

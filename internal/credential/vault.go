@@ -6,11 +6,13 @@
 //     bounded in parallel and in memory, and a storm queues, then is refused;
 //   - a try is written down as failed before it is examined, so that nothing
 //     done in parallel, and no crash, buys a free one;
-//   - three separate budgets of tries for each account (a device proven for
-//     it, a known network, elsewhere): a stranger cannot use up the others,
-//     and every wait ends by itself;
+//   - separate budgets of tries: one for each device proven for an account;
+//     one from known networks and one from elsewhere for each identifier. A
+//     stranger cannot use up the others, and every wait ends by itself;
 //   - an identifier that nobody has meets the same waits, the same work and
-//     the same verdicts as one that somebody has;
+//     the same verdicts as one that somebody has, and nothing tells that a
+//     number and an address are of one agent: outside their own devices an
+//     agent has two ladders and two rows of a hundred, one for each;
 //   - a password is judged by how many guesses it would take, without rules
 //     of composition and without asking anybody else.
 //
@@ -108,11 +110,11 @@ const (
 
 // place is where a try stands.
 type place struct {
-	account [32]byte // keyed hash of the identifier
+	account [32]byte // keyed hash of the identifier as typed, in its canonical form
 	number  parvis.AgentNumber
 	class   string
 	device  parvis.DeviceID
-	budget  [32]byte // keyed hash of the three
+	budget  [32]byte // keyed hash of the identifier and the class; of the agent and the device when it is proven
 	secret  [32]byte // the peppered password
 	mark    mark
 }
@@ -290,6 +292,12 @@ func (v *Vault) charge(ctx context.Context, t Try, p place) (b store.Budget, cou
 			return err
 		}
 		try = secret[:12]
+		if b.Agent != p.number {
+			// The identifier has changed hands: what its last holder, or nobody,
+			// failed in a row disables nothing for the next. The ladder, which
+			// anybody can see, stays.
+			b.InARow, b.Disabled = 0, false
+		}
 		b.Agent, b.Class = p.number, p.class
 		b.Disabled = b.Disabled || b.InARow >= inARow
 		b, counted = charge(b, p.mark, tx.Now())
@@ -418,13 +426,14 @@ func (v *Vault) event(kind string, t Try, p place) parvis.Event {
 }
 
 // find places a try. The same questions are asked for an identifier that
-// nobody has.
+// nobody has, and the identifier as typed is all that counts towards what a
+// stranger can see (product rule 5): were the agent counted, the number and the
+// address of one would wait together, and those of nobody would not.
 func (v *Vault) find(ctx context.Context, t Try) (place, error) {
 	p := place{class: elsewhere, secret: v.pepper(t.Password)}
-	identifier := "typed:" + canonical(t.Typed)
+	identifier := []byte(canonical(t.Typed))
 	if t.Agent != nil {
 		p.number = t.Agent.Number
-		identifier = "agent:" + string(p.number)
 	}
 	// A validated machine in the tunnel is no stranger's either.
 	if t.Origin.Known || t.Origin.Channel == parvis.Internal || t.Origin.Channel == parvis.VPN {
@@ -442,8 +451,11 @@ func (v *Vault) find(ctx context.Context, t Try) (place, error) {
 			p.class, p.device = proven, device
 		}
 	}
-	p.account = v.Keys.MAC("budget", []byte(identifier))
-	p.budget = v.Keys.MAC("budget", []byte(identifier), []byte(p.class), []byte(p.device))
+	p.account = v.Keys.MAC("identifier", identifier)
+	p.budget = v.Keys.MAC("budget", identifier, []byte(p.class))
+	if p.class == proven {
+		p.budget = v.Keys.MAC("budget of a device", []byte(p.number), []byte(p.device))
+	}
 	m := v.Keys.MAC("wrong password", p.budget[:], p.secret[:])
 	p.mark = mark(m[:markSize])
 	return p, nil
@@ -464,13 +476,20 @@ func (v *Vault) pepper(password seal.Secret) [32]byte {
 	return v.Keys.MAC("pepper", []byte(norm.NFKC.String(typed)))
 }
 
-// canonical makes one identifier of what people type for the same one, as the
-// directory does for those it knows.
+// canonical makes one identifier of what people type for the same one. It folds
+// at least what the directory folds to find somebody, and an address has no
+// tag: whatever could be varied without end would give tries without end.
 func canonical(typed string) string {
-	if len(typed) > 512 {
+	typed = strings.Join(strings.Fields(typed), "")
+	if len(typed) > 512 { // longer than any number, and any address (RFC 5321 §4.5.3.1)
 		typed = typed[:512]
 	}
-	typed = strings.ToLower(strings.Join(strings.Fields(norm.NFKC.String(typed)), ""))
+	// What the directory compares comes first, so that the rest is a function of it.
+	typed = norm.NFKC.String(strings.ToLower(norm.NFC.String(typed)))
+	typed = norm.NFKC.String(strings.ToLower(typed))
+	if n, ok := parvis.ParseAgentNumber(typed); ok {
+		return string(n)
+	}
 	if box, domain, ok := strings.Cut(typed, "@"); ok {
 		box, _, _ = strings.Cut(box, "+")
 		typed = box + "@" + domain

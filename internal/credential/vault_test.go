@@ -511,8 +511,8 @@ func TestRemember(t *testing.T) {
 
 func TestCanonical(t *testing.T) {
 	for typed, want := range map[string]string{
-		" a100 001 ":                     "a100001",
-		"Ａ100001":                        "a100001", // full width
+		" a100 001 ":                     "A100001",
+		"Ａ100001":                        "A100001", // full width
 		"Marie.Durand+test@Example.ORG ": "marie.durand@example.org",
 		"a+b":                            "a+b",
 	} {

@@ -64,8 +64,7 @@ func (e *Edge) Handler(en Entrance) http.Handler {
 		// RFC 9110 §7.4: a name that is not ours is answered with 421, so that
 		// nothing is ever built from it.
 		if !ok || r.Method == http.MethodTrace || r.Method == http.MethodConnect {
-			w.Header().Set("X-Request-Id", id)
-			http.Error(w, "misdirected request", http.StatusMisdirectedRequest)
+			e.Misdirected(w, r)
 			return
 		}
 		// RFC 9112 §6.1: after a message whose framing may have been read in two
@@ -84,6 +83,12 @@ func (e *Edge) Handler(en Entrance) http.Handler {
 }
 
 func (e *Edge) portal(w http.ResponseWriter, r *http.Request) {
+	// A page is short both ways; who is slower than this only holds the door.
+	// Recorders in tests have no deadlines, and need none.
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(formWait))
+	_ = conn.SetWriteDeadline(time.Now().Add(pageWait))
+	defer func() { _ = conn.SetWriteDeadline(time.Time{}) }() // the connection may carry a stream next
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	e.protect(w.Header(), Origin(r).Channel)
 	start := time.Now()
@@ -92,14 +97,42 @@ func (e *Edge) portal(w http.ResponseWriter, r *http.Request) {
 	e.Metrics.observe(Origin(r).Channel, sw.status, time.Since(start))
 }
 
-// protect sets the headers of every answer of ours (ASVS 3.4).
+// Misdirected answers a request for a name that is not ours, or whose name
+// means nothing here (RFC 9110 §15.5.20). All such answers are alike.
+func (e *Edge) Misdirected(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	e.protect(h, Origin(r).Channel)
+	h.Set("X-Request-Id", RequestID(r))
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusMisdirectedRequest)
+	if _, err := w.Write([]byte("misdirected request\n")); err != nil {
+		e.Log.Debug("answer not delivered", "err", err)
+	}
+}
+
+// See leads a visitor elsewhere with 303 (RFC 9700 §4.12: never 307, which
+// repeats a body). The address must come from configuration.
+func (e *Edge) See(w http.ResponseWriter, r *http.Request, address string) {
+	e.guard(w.Header(), Origin(r).Channel)
+	w.Header().Set("Location", address)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// protect sets the headers of every answer of ours that says something (ASVS 3.4).
 func (e *Edge) protect(h http.Header, ch parvis.Channel) {
+	e.guard(h, ch)
+	// Not on a redirect: it would part an application's own window from the one
+	// that opened it, only because somebody had to sign in between.
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+}
+
+// guard sets the headers of every answer of ours.
+func (e *Edge) guard(h http.Header, ch parvis.Channel) {
 	h.Set("Content-Security-Policy", e.policy(ch))
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer") // above all, no ticket in a Referer field
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cache-Control", "no-store")
 	if e.Addresses.Secure(ch) {

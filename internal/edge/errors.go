@@ -27,6 +27,7 @@ type Refused struct {
 	Reference parvis.Reference
 	App       parvis.App
 	Channel   parvis.Channel
+	Sensitive bool // the agent's own profiles demand a second proof
 	Status    int
 	Retry     time.Duration
 }
@@ -44,6 +45,7 @@ func (e *Edge) Handle(h Handler) http.Handler {
 
 func (e *Edge) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f := failure(err)
+	e.protect(w.Header(), Origin(r).Channel)
 	if f.Status >= http.StatusInternalServerError {
 		e.Log.Error("request failed", "request", RequestID(r), "method", r.Method, "path", r.URL.Path, "err", err)
 	} else {
@@ -56,7 +58,8 @@ func (e *Edge) fail(w http.ResponseWriter, r *http.Request, err error) {
 		e.Page(w, r, f)
 		return
 	}
-	title := e.Catalog.Reason(text.Match(r.Header.Get("Accept-Language"), text.French), string(f.Code), text.Args{}).Title
+	args := text.Args{"n": max(1, int(f.Retry.Minutes()))}
+	title := e.Catalog.Reason(text.Match(r.Header.Get("Accept-Language"), text.French), string(f.Code), args).Title
 	e.write(w, f.Status, problem{Type: "urn:parvis:reason:" + string(f.Code), Title: title, Status: f.Status, Request: RequestID(r)})
 }
 
@@ -112,8 +115,9 @@ type problem struct {
 
 // Problem answers a program with a refusal: the same reasons and ways as the page.
 func (e *Edge) Problem(w http.ResponseWriter, r *http.Request, f Refused) {
+	e.protect(w.Header(), Origin(r).Channel)
 	lang := text.Match(r.Header.Get("Accept-Language"), text.French)
-	scene := text.Scene{App: f.App, Channel: f.Channel, Zone: e.Zone, Now: e.Clock()}
+	scene := text.Scene{App: f.App, Channel: f.Channel, Sensitive: f.Sensitive, Zone: e.Zone, Now: e.Clock()}
 	if e.Values != nil {
 		scene.Values = e.Values(lang)
 	}
@@ -135,6 +139,7 @@ func (e *Edge) Problem(w http.ResponseWriter, r *http.Request, f Refused) {
 
 // SignIn answers a program that has no session: 401, and where a person signs in.
 func (e *Edge) SignIn(w http.ResponseWriter, r *http.Request, address string) {
+	e.protect(w.Header(), Origin(r).Channel)
 	lang := text.Match(r.Header.Get("Accept-Language"), text.French)
 	e.write(w, http.StatusUnauthorized, problem{
 		Type: "urn:parvis:sign_in", Title: e.Catalog.Say(lang, "sign_in_context.title_short", nil),
@@ -144,7 +149,6 @@ func (e *Edge) SignIn(w http.ResponseWriter, r *http.Request, address string) {
 
 func (e *Edge) write(w http.ResponseWriter, status int, p problem) {
 	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(p); err != nil {
 		e.Log.Debug("answer not delivered", "err", err)

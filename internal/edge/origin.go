@@ -61,8 +61,10 @@ func (en *Entrance) origin(r *http.Request) parvis.Origin {
 }
 
 // client finds the nearest address that no client could have written: the
-// peer, or, when the peer is a declared proxy, the rightmost hop that is not.
-// A hop that cannot be read ends the search at the proxy that passed it on.
+// peer, or, when the peer is a declared proxy, the rightmost hop that is not
+// one. A proxy that names no hop, or one that cannot be read, leaves the
+// client unknown: its own address must never stand for the client's, or the
+// whole internet would be where the proxy stands.
 func (en *Entrance) client(r *http.Request) (netip.Addr, bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -74,16 +76,26 @@ func (en *Entrance) client(r *http.Request) (netip.Addr, bool) {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
+		hop, ok := readHop(strings.TrimSpace(hops[i]))
+		if !ok {
+			return netip.Addr{}, false
 		}
-		addr = hop.Unmap()
-		if !contains(en.Proxies, addr) {
-			break
+		if !contains(en.Proxies, hop) {
+			return hop, true
 		}
 	}
-	return addr, true
+	return netip.Addr{}, false // proxies alone
+}
+
+// readHop reads an address as proxies write it: bare, or with a port.
+func readHop(s string) (netip.Addr, bool) {
+	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return a.Unmap(), true
+	}
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap(), true
+	}
+	return netip.Addr{}, false
 }
 
 func contains(prefixes []netip.Prefix, addr netip.Addr) bool {

@@ -13,6 +13,8 @@ import (
 // that only waits.
 const (
 	headerWait = 10 * time.Second
+	formWait   = 15 * time.Second // for the whole of a form
+	pageWait   = time.Minute      // for the whole of a page, hashing included
 	idleWait   = 2 * time.Minute
 	maxHeader  = 64 << 10
 	drainWait  = 8 * time.Second

@@ -28,6 +28,7 @@ type identity struct {
 	assertion []string
 	plain     map[string][]string
 	version   uint32
+	signed    int64 // microseconds; before that the clock went back, and iat lies in the future
 	until     int64 // microseconds: when another one is due
 }
 
@@ -48,7 +49,7 @@ func (c *identities) get(k identityKey, version uint32, now int64) *identity {
 	p := &c.parts[int(k.visit[1])%len(c.parts)]
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	if i := p.of[k]; i != nil && i.version == version && now < i.until {
+	if i := p.of[k]; i != nil && i.version == version && i.signed <= now && now < i.until {
 		return i
 	}
 	return nil
@@ -111,7 +112,10 @@ func (g *Gateway) identity(ctx context.Context, up *upstream, v session.Visit, c
 	if err != nil {
 		return nil, err
 	}
-	i := &identity{assertion: []string{signed}, version: v.Version, until: now.Add(assertionLife - assertionSpare).UnixMicro()}
+	i := &identity{
+		assertion: []string{signed}, version: v.Version,
+		signed: now.UnixMicro(), until: now.Add(assertionLife - assertionSpare).UnixMicro(),
+	}
 	if up.app.Headers {
 		i.plain = map[string][]string{"Remote-User": {c.Subject}, "Remote-Name": {c.Name}, "Remote-Groups": {strings.Join(c.Groups, ",")}}
 		if c.Email != "" {

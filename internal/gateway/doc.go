@@ -16,6 +16,7 @@
 // A request on an application's host:
 //
 //	host → application, entrance ── another entrance → that entrance's portal
+//	another site makes the browser write, or open a WebSocket → 403
 //	cookie → visit ── none → portal /signin?return=… (a program: 401)
 //	held decision, or facts and access.Decide ── refused → Counter → portal
 //	    /why/REFERENCE (a program: 403, the same reasons)

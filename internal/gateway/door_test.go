@@ -34,11 +34,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // applications of a test behind it.
 type door struct {
 	*Gateway
-	t      testing.TB
-	clock  *storetest.Clock
-	store  *store.Store
-	hosts  map[parvis.Channel]string // of the portals
-	listen map[string]string         // host → address
+	t       testing.TB
+	clock   *storetest.Clock
+	store   *store.Store
+	address string                    // of the store
+	hosts   map[parvis.Channel]string // of the portals
+	listen  map[string]string         // host → address
 }
 
 // newDoor opens a door in front of applications. Each opens through every
@@ -46,8 +47,9 @@ type door struct {
 func newDoor(t testing.TB, apps ...parvis.App) *door {
 	t.Helper()
 	clock := new(storetest.Clock)
-	s := storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "parvis.db"), clock)
-	d := &door{t: t, clock: clock, store: s, hosts: map[parvis.Channel]string{}, listen: map[string]string{}}
+	address := "sqlite:" + filepath.Join(t.TempDir(), "parvis.db")
+	s := storetest.Open(t, address, clock)
+	d := &door{t: t, clock: clock, store: s, address: address, hosts: map[parvis.Channel]string{}, listen: map[string]string{}}
 	origins, listeners := map[parvis.Channel]string{}, map[parvis.Channel]net.Listener{}
 	for ch, name := range map[parvis.Channel]string{parvis.Internal: "agents.localhost", parvis.Mobile: "nomade.localhost"} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -82,13 +82,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	const op = "gateway.serve"
 	ch, id, ok := g.Addresses.Find(r.Host)
-	if !ok || r.Method == http.MethodTrace || r.Method == http.MethodConnect {
-		// The edge has answered these with 421; nothing gets here another way.
-		return &parvis.Error{Code: parvis.CodeInvalid, Op: op}
-	}
 	up := g.apps[id]
-	if up == nil {
-		return &parvis.Error{Code: parvis.CodeNotFound, Op: op, Err: errors.New("no such application")}
+	// The edge has answered most of these: what is left is the label of no
+	// application, which is a name of ours as little as any other.
+	if !ok || up == nil || r.Method == http.MethodTrace || r.Method == http.MethodConnect {
+		g.Edge.Misdirected(w, r)
+		return nil
 	}
 	origin := edge.Origin(r)
 	if ch != origin.Channel {
@@ -96,6 +95,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	}
 	if strings.HasPrefix(r.URL.Path, session.Own) {
 		return g.own(w, r, ch, up)
+	}
+	if !up.app.CrossOrigin && foreign(r) {
+		return &parvis.Error{Code: parvis.CodeRefused, Op: op, Err: errors.New("sent by another site")}
 	}
 	v, ok := g.Keeper.At(r, id)
 	if !ok {
@@ -142,7 +144,7 @@ func (g *Gateway) stands(ctx context.Context, v session.Visit, up *upstream, ori
 	if !d.Open {
 		return time.Time{}, false, nil
 	}
-	g.Held.Keep(key, v.Version, generation, d.Until)
+	g.Held.Keep(key, v.Version, generation, now, d.Until)
 	return sooner(d.Until, v.Until), true, nil
 }
 

@@ -174,7 +174,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s is not told where to sign in: %s", name, res.body)
 		}
 	}
-	if res := nobody.get(d.url(parvis.Internal, "inconnue", "/"), nil); res.StatusCode != http.StatusNotFound {
+	if res := nobody.get(d.url(parvis.Internal, "inconnue", "/"), nil); res.StatusCode != http.StatusMisdirectedRequest {
 		t.Errorf("an unknown application: %d", res.StatusCode)
 	}
 	if res := nobody.get(d.url(parvis.Internal, "paie", "/.parvis/other"), nil); res.StatusCode != http.StatusNotFound {

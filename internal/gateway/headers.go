@@ -16,6 +16,23 @@ func clean(h http.Header) {
 	}
 }
 
+// sameOrigin has no exceptions.
+var sameOrigin = http.NewCrossOriginProtection()
+
+// foreign tells whether the page of another site makes a browser act here, in
+// the name of whoever sits before it: with a method that changes something (RFC
+// 9110 §9.2.1), or with a WebSocket, which asks with GET and is held to no
+// same-origin rule (RFC 6455 §10.2). Sibling applications are other sites. A
+// program sends neither Sec-Fetch-Site nor Origin, and no page deceives it.
+func foreign(r *http.Request) bool {
+	if len(r.Header["Upgrade"]) > 0 {
+		changing := *r
+		changing.Method = http.MethodPost
+		r = &changing
+	}
+	return sameOrigin.Check(r) != nil
+}
+
 // forbidden tells whether a request header stops here. name is as net/http
 // gives it: each word begins with a capital.
 //

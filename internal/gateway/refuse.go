@@ -28,21 +28,11 @@ func navigation(r *http.Request) bool {
 // reads tells whether the same address can be asked for again with GET.
 func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
-// see redirects with 303 (RFC 9700 §4.12: never 307, which repeats a body), to
-// an address built from configuration.
-func see(w http.ResponseWriter, address string) {
-	h := w.Header()
-	h.Set("Location", address)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer") // no ticket in a Referer field
-	w.WriteHeader(http.StatusSeeOther)
-}
-
 // elsewhere answers a request whose entrance is not that of its host: the
 // address of an internal application, typed at home.
 func (g *Gateway) elsewhere(w http.ResponseWriter, r *http.Request, origin parvis.Origin, up *upstream) error {
 	if portal := g.Addresses.Portal(origin.Channel); portal != "" && navigation(r) && reads(r) {
-		see(w, portal+"/?reason="+string(parvis.WhyInternalAddressOutside))
+		g.Edge.See(w, r, portal+"/?reason="+string(parvis.WhyInternalAddressOutside))
 		return nil
 	}
 	g.Edge.Problem(w, r, edge.Refused{
@@ -63,7 +53,7 @@ func (g *Gateway) stranger(w http.ResponseWriter, r *http.Request, ch parvis.Cha
 	if err != nil {
 		return err
 	}
-	see(w, portal+"/signin?return="+url.QueryEscape(back))
+	g.Edge.See(w, r, portal+"/signin?return="+url.QueryEscape(back))
 	return nil
 }
 
@@ -84,7 +74,7 @@ func (g *Gateway) own(w http.ResponseWriter, r *http.Request, ch parvis.Channel,
 		// Among these the browser that keeps no cookies: asking again would go in circles.
 		return err
 	}
-	see(w, home+path)
+	g.Edge.See(w, r, home+path)
 	return nil
 }
 
@@ -113,7 +103,7 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, id parvis.Sessi
 // explain leads a person to the page of a refusal, and answers a program.
 func (g *Gateway) explain(w http.ResponseWriter, r *http.Request, f edge.Refused) {
 	if portal := g.Addresses.Portal(f.Channel); portal != "" && f.Reference != "" && navigation(r) {
-		see(w, portal+"/why/"+string(f.Reference))
+		g.Edge.See(w, r, portal+"/why/"+string(f.Reference))
 		return
 	}
 	g.Edge.Problem(w, r, f)

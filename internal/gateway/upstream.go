@@ -141,7 +141,7 @@ func answered(res *http.Response) error {
 func (up *upstream) failing(now time.Time) time.Time {
 	up.mu.Lock()
 	defer up.mu.Unlock()
-	if up.downAt.IsZero() {
+	if up.downAt.IsZero() || now.Before(up.downAt) { // the clock went back: nothing is down since tomorrow
 		up.downAt = now
 	}
 	up.lastAt = now
@@ -179,7 +179,7 @@ func (up *upstream) probe(ctx context.Context, clock func() time.Time) {
 		up.mu.Lock()
 		defer up.mu.Unlock()
 		up.probing, up.nobody = false, err != nil
-		if err == nil && clock().Sub(up.lastAt) >= downFor {
+		if ago := clock().Sub(up.lastAt); err == nil && (ago >= downFor || ago < 0) {
 			up.downAt = time.Time{}
 		}
 	}()

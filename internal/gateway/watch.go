@@ -80,14 +80,15 @@ func (f *flights) remove(p *passage) {
 	}
 }
 
-// lasting lists the passages that began before a moment.
-func (f *flights) lasting(before time.Time) []*passage {
+// lasting lists the passages that have lasted a second, and those that began
+// after now: the clock went back, and nobody knows how long they have lasted.
+func (f *flights) lasting(now time.Time) []*passage {
 	var all []*passage
 	for i := range f.parts {
 		part := &f.parts[i]
 		part.mu.Lock()
 		for p := part.first; p != nil; p = p.next {
-			if p.began.Before(before) {
+			if p.began.After(now) || now.Sub(p.began) > time.Second {
 				all = append(all, p)
 			}
 		}
@@ -101,7 +102,7 @@ func (f *flights) lasting(before time.Time) []*passage {
 // them too: unknown means refused (product rule 4).
 func (g *Gateway) watch(ctx context.Context) {
 	now := g.Clock()
-	for _, p := range g.flights.lasting(now.Add(-time.Second)) {
+	for _, p := range g.flights.lasting(now) {
 		if p.Err() != nil {
 			continue
 		}

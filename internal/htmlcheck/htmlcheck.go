@@ -98,8 +98,8 @@ func (c *checker) document() {
 		if attr(n, "data-screen") == "" {
 			c.fault("body has no data-screen")
 		}
-		if (attr(n, "data-reason") == "") != (attr(n, "data-reference") == "") {
-			c.fault("data-reason and data-reference go together")
+		if attr(n, "data-reason") == "" && attr(n, "data-reference") != "" {
+			c.fault("a data-reference without a data-reason")
 		}
 	}
 	charset, viewport := false, false

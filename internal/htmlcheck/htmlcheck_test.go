@@ -33,7 +33,7 @@ func TestEveryClaimCanFail(t *testing.T) {
 		{`<title>Accueil</title>`, `<title> </title>`, "title is empty"},
 		{`<title>Accueil</title>`, `<title>a</title><title>b</title>`, "2 title"},
 		{` data-screen="start"`, ``, "data-screen"},
-		{` data-screen="start"`, ` data-screen="start" data-reason="x"`, "go together"},
+		{` data-screen="start"`, ` data-screen="start" data-reference="x"`, "without a data-reason"},
 		{`<meta charset="utf-8">`, ``, "charset"},
 		{`<meta name="viewport" content="width=device-width">`, ``, "no meta viewport"},
 		{`width=device-width`, `width=device-width, user-scalable=no`, "stops zoom"},

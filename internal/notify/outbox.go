@@ -202,8 +202,14 @@ func (o *Outbox) Subject(lang text.Lang, template string) string {
 	return oneLine(o.words.Say(lang, template+".subject", nil))
 }
 
-// From is the sender, as a mailbox shows it.
-func (o *Outbox) From() string { return o.from.String() }
+// From is the sender as a mailbox shows it to people: not the encoded form that
+// travels (RFC 2047).
+func (o *Outbox) From() string {
+	if o.from.Name == "" {
+		return o.from.Address
+	}
+	return o.from.Name + " <" + o.from.Address + ">"
+}
 
 // Run delivers until ctx ends, then returns nil. What was on its way is tried
 // again at the next start. A database that does not answer is tried again too:

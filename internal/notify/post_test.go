@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/mail"
 	"os"
 	"path/filepath"
 	"slices"
@@ -241,4 +242,19 @@ func kinds(t *testing.T, s *store.Store) []string {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// TestFromIsForPeople: a page shows the sender as a mailbox does, not as it travels.
+func TestFromIsForPeople(t *testing.T) {
+	for _, c := range []struct {
+		from mail.Address
+		want string
+	}{
+		{mail.Address{Name: "Accès de la ville d'Exemple", Address: "acces@example.org"}, "Accès de la ville d'Exemple <acces@example.org>"},
+		{mail.Address{Address: "acces@example.org"}, "acces@example.org"},
+	} {
+		if got := (&Outbox{from: c.from}).From(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
 }

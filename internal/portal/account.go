@@ -2,6 +2,7 @@ package portal
 
 import (
 	"encoding/hex"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -67,28 +68,6 @@ func (v *visit) securityPage(sessions int) page.Page {
 			}},
 		},
 	}
-}
-
-func (v *visit) second() page.Rows {
-	var names []string
-	for _, k := range v.standing.Enrolled {
-		if k.Second() {
-			names = append(names, v.say("proof."+string(k)))
-		}
-	}
-	row := page.Row{Icon: "shield-check", Name: v.say("security.second.none"), Text: v.say("security.second.how"), State: &page.State{Mark: page.Info, Text: v.say("activation_overview.state.optional")}}
-	if len(names) > 0 {
-		row.Name = v.say("security.second.methods", text.Args{"n": len(names), "methods": names})
-		row.Text, row.State = "", &page.State{Mark: page.Done, Text: v.say("activation_overview.state.done")}
-	}
-	row.Note = v.say("security.second.optional")
-	if v.sensitive() {
-		row.Note = v.say("security.second.required")
-		if len(names) == 0 {
-			row.State = &page.State{Mark: page.Todo, Text: v.say("activation_overview.state.todo")}
-		}
-	}
-	return page.Rows{row}
 }
 
 func (v *visit) profiles() string {
@@ -239,8 +218,12 @@ func (p *Portal) postSessions(w http.ResponseWriter, r *http.Request, v *visit) 
 	return to(w, "/sessions?ended="+strconv.Itoa(ended))
 }
 
-// manyEvents is how much of the journal one page shows.
-const manyEvents = 60
+// manyEvents is how much of the journal one page shows; nearby is how far beyond
+// it the event is looked for that takes back a try at a password.
+const (
+	manyEvents = 60
+	nearby     = 500
+)
 
 // quiet are events that say nothing to the person they are about.
 func quiet(kind string) bool {
@@ -253,9 +236,12 @@ func quiet(kind string) bool {
 
 // getActivity is the journal of the account, for the person it is about.
 func (p *Portal) getActivity(w http.ResponseWriter, r *http.Request, v *visit) error {
-	filter := store.EventFilter{Agent: v.agent.Number, Latest: true, Limit: 4 * manyEvents, Since: v.at.AddDate(-1, 0, 0)}
-	if before, err := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64); err == nil && before > 0 {
-		filter.Before = before
+	filter := store.EventFilter{Agent: v.agent.Number, Latest: true, Limit: nearby + 4*manyEvents, Since: v.at.AddDate(-1, 0, 0)}
+	before, err := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
+	if err != nil || before <= 0 || before > math.MaxInt64-nearby {
+		before = math.MaxInt64
+	} else {
+		filter.Before = before + nearby
 	}
 	show := r.URL.Query().Get("show")
 	if show == "sign_in" {
@@ -270,10 +256,14 @@ func (p *Portal) getActivity(w http.ResponseWriter, r *http.Request, v *visit) e
 	for _, e := range events {
 		// A try is written down as failed before it is looked at; the event that
 		// takes this back comes later, so it is read first.
-		if e.Kind == "sign_in.ok" {
-			right[e.Detail["try"]] = true
+		try := e.Detail["try"]
+		if e.Kind == "sign_in.ok" && try != "" {
+			right[try] = true
 		}
-		skip := quiet(e.Kind) || e.Kind == "sign_in.failed" && right[e.Detail["try"]]
+		if e.Seq >= before {
+			continue
+		}
+		skip := quiet(e.Kind) || e.Kind == "sign_in.failed" && right[try]
 		if !skip && len(lines) == manyEvents {
 			break
 		}
@@ -282,7 +272,7 @@ func (p *Portal) getActivity(w http.ResponseWriter, r *http.Request, v *visit) e
 		}
 		older = "/activity?before=" + strconv.FormatInt(e.Seq, 10)
 	}
-	if len(lines) < manyEvents {
+	if len(lines) < manyEvents && len(events) < filter.Limit {
 		older = ""
 	} else if show == "sign_in" {
 		older += "&show=sign_in"
@@ -323,9 +313,8 @@ func (v *visit) line(r *http.Request, e parvis.Event) page.Event {
 	}
 	why := ""
 	if len(e.Reasons) > 0 {
-		about := text.Scene{Channel: e.Channel, Zone: v.p.Zone, Now: v.at, Values: v.with(v.support())}
-		about.App, _ = v.p.Policy.App(e.App)
-		told := v.p.Catalog.Tell(v.lang, parvis.Decision{Reasons: []parvis.Reason{{Code: e.Reasons[0]}}}, about)
+		app, _ := v.p.Policy.App(e.App)
+		told := v.tell(parvis.Decision{Reasons: []parvis.Reason{{Code: e.Reasons[0]}}}, app, e.Channel, v.support())
 		why = sentence(told.Reasons[0].Title)
 	}
 	v.detail(e, args)
@@ -370,7 +359,7 @@ func markOf(kind string) page.Mark {
 	case strings.HasSuffix(kind, ".refused"), strings.HasSuffix(kind, ".failed"), strings.HasSuffix(kind, ".waited"),
 		strings.HasSuffix(kind, ".blocked"), kind == "account.locked", kind == "password.disabled":
 		return page.Warn
-	case strings.HasSuffix(kind, ".read"):
+	case strings.HasSuffix(kind, ".read"), kind == "app.entered": // on the way: the application may still be refused
 		return page.Info
 	}
 	return page.Done

@@ -74,13 +74,16 @@ func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v *visit, in rec
 		v.keep(w, cookieActivation, out.Cookie.Reveal(), out.Expires.Sub(p.Clock()))
 		return to(w, "/activate/overview")
 	}
-	title, why := v.reasonOf(out.Reasons)
-	if in.Link == "" && !codeIs(out.Reasons, parvis.WhyRateLimited) {
-		return v.show(w, r, http.StatusUnprocessableEntity, v.activatePage(sent, []page.Fault{{Field: "code", Text: title}}))
-	}
+	told := v.reasonOf(out.Reasons)
+	title, why := told.Reasons[0].Title, told.Reasons[0].Answer.Why
 	pg := v.activatePage(nil, nil)
-	pg.Erroneous = true
-	pg.Body = append(page.Stack{page.Notice{Mark: page.Stop, Alert: true, Title: title, Text: why}}, pg.Body.(page.Stack)...)
+	if in.Link == "" && !codeIs(out.Reasons, parvis.WhyRateLimited) {
+		pg = v.activatePage(sent, []page.Fault{{Field: "code", Text: title}})
+	} else {
+		pg.Erroneous = true
+		pg.Body = append(page.Stack{page.Notice{Mark: page.Stop, Alert: true, Title: title, Text: why}}, pg.Body.(page.Stack)...)
+	}
+	v.refuses(&pg, told, "")
 	return v.show(w, r, http.StatusUnprocessableEntity, pg)
 }
 
@@ -88,17 +91,17 @@ func codeIs(reasons []parvis.Reason, code parvis.ReasonCode) bool {
 	return len(reasons) > 0 && reasons[0].Code == code
 }
 
-// reasonOf says the first of the reasons, with how long there is to wait.
-func (v *visit) reasonOf(reasons []parvis.Reason, more ...text.Args) (title, why string) {
+// reasonOf says the first of the reasons, with how long there is to wait. There
+// is always one: no reason at all would be a fault of ours.
+func (v *visit) reasonOf(reasons []parvis.Reason, more ...text.Args) text.Told {
 	if len(reasons) == 0 {
-		return "", ""
+		reasons = []parvis.Reason{{Code: parvis.WhyServiceProblem}}
 	}
 	args := v.account()
 	if at := reasons[0].At; at.After(v.at) {
 		args["n"] = max(1, int((at.Sub(v.at)+time.Minute-1)/time.Minute))
 	}
-	told := v.tell(parvis.Decision{Reasons: reasons[:1]}, parvis.App{}, v.origin.Channel, append([]text.Args{args}, more...)...)
-	return told.Reasons[0].Title, told.Reasons[0].Answer.Why
+	return v.tell(parvis.Decision{Reasons: reasons[:1]}, parvis.App{}, v.origin.Channel, append([]text.Args{args}, more...)...)
 }
 
 // begin answers a number and an address: the same for everybody who typed them.
@@ -121,14 +124,16 @@ func (p *Portal) begin(w http.ResponseWriter, r *http.Request, v *visit, sent ur
 	if err != nil {
 		return err
 	}
-	title, why := v.reasonOf(answer.Reasons, text.Args{"sender": answer.Sender, "subject": answer.Subject})
+	told := v.reasonOf(answer.Reasons, text.Args{"sender": answer.Sender, "subject": answer.Subject})
+	title, why := told.Reasons[0].Title, told.Reasons[0].Answer.Why
 	if !codeIs(answer.Reasons, parvis.WhyIdentityPairNeutral) {
 		pg := v.activatePage(sent, nil)
 		pg.Erroneous = true
 		pg.Body = append(page.Stack{page.Notice{Mark: page.Wait, Alert: true, Title: title, Text: why}}, pg.Body.(page.Stack)...)
+		v.refuses(&pg, told, "")
 		return v.show(w, r, http.StatusTooManyRequests, pg)
 	}
-	return v.show(w, r, http.StatusOK, page.Page{
+	pg := page.Page{
 		Screen: "activation_code", Title: title, Lead: why, Short: v.say("portal.sent.short"),
 		Body: page.Stack{
 			page.Para(v.say("activation_code.sent.next")),
@@ -136,7 +141,9 @@ func (p *Portal) begin(w http.ResponseWriter, r *http.Request, v *visit, sent ur
 			page.Para(v.say("activation_code.sent.nothing")),
 			page.Links{{Text: v.say("portal.start_again"), Href: "/activate"}},
 		},
-	})
+	}
+	v.refuses(&pg, told, "") // not a refusal, but the one answer there is
+	return v.show(w, r, http.StatusOK, pg)
 }
 
 func (v *visit) codeForm(sent url.Values) page.Form {
@@ -194,8 +201,9 @@ func (p *Portal) lost(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return to(w, "/activate")
 	}
 	pg := v.activatePage(nil, nil)
-	answer := p.Catalog.Reason(v.lang, string(parvis.WhyFormExpired), v.values)
-	pg.Body = append(page.Stack{page.Notice{Mark: page.Warn, Title: answer.Title, Text: v.say("portal.lost")}}, pg.Body.(page.Stack)...)
+	told := v.reasonOf([]parvis.Reason{{Code: parvis.WhyFormExpired}})
+	v.refuses(&pg, told, "")
+	pg.Body = append(page.Stack{page.Notice{Mark: page.Warn, Title: told.Reasons[0].Title, Text: v.say("portal.lost")}}, pg.Body.(page.Stack)...)
 	return v.show(w, r, http.StatusNotFound, pg)
 }
 
@@ -260,7 +268,7 @@ func (v *visit) overviewPage(over recovery.Overview) page.Page {
 	if v.p.Verifier {
 		pair.Link = v.say("activation_overview.both")
 	}
-	var tasks page.Tasks
+	var now, later page.Tasks
 	first := true
 	for _, t := range over.Tasks {
 		name := v.say("activation_overview.step."+t.ID, number)
@@ -274,17 +282,25 @@ func (v *visit) overviewPage(over recovery.Overview) page.Page {
 		case t.ID != "identity" && t.ID != "account" || t.Status == recovery.Done && t.ID == "identity":
 			task.Action = &page.Button{Text: v.say("portal.see"), Kind: "plain", Href: taskPage(t.ID), About: name}
 		}
-		tasks = append(tasks, task)
+		if t.Status == recovery.Later {
+			later = append(later, task)
+		} else {
+			now = append(now, task)
+		}
 	}
-	return page.Page{
+	pg := page.Page{
 		Screen: "activation_overview", Title: v.say("activation_overview.title", text.Args{"n": over.Of}),
 		Lead: v.say("portal.welcome", text.Args{"name": over.Agent.Name()}), Width: page.Wide,
 		Body: page.Stack{
 			page.Progress{Text: v.say("activation_overview.progress", text.Args{"done": over.Done, "n": over.Of}), Done: over.Done, Total: over.Of},
 			pair,
-			page.Section{Title: v.say("portal.tasks"), Lead: v.say("activation_overview.resume"), Body: tasks},
+			page.Section{Title: v.say("portal.tasks"), Lead: v.say("activation_overview.resume"), Body: now},
 		},
 	}
+	if len(later) > 0 {
+		pg.Body = append(pg.Body.(page.Stack), page.Section{Title: v.say("portal.tasks.later"), Lead: v.say("portal.tasks.later.lead"), Body: later})
+	}
+	return pg
 }
 
 func (p *Portal) getIdentity(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -373,17 +389,18 @@ func (p *Portal) getNewPassword(w http.ResponseWriter, r *http.Request, v *visit
 	if !ok {
 		return err
 	}
-	return v.show(w, r, http.StatusOK, v.passwordPage(over, recovery.Stored{}, nil))
+	return v.show(w, r, http.StatusOK, v.passwordPage(over, recovery.Stored{}, "", nil))
 }
 
-func (v *visit) passwordPage(over recovery.Overview, out recovery.Stored, faults []page.Fault) page.Page {
+func (v *visit) passwordPage(over recovery.Overview, out recovery.Stored, typed string, faults []page.Fault) page.Page {
 	least := out.Quality.Least
 	if least == 0 {
 		least = v.p.Vault.Judge("", over.Agent, over.Second).Least
 	}
+	var told text.Told
 	for _, reason := range out.Reasons {
-		title, _ := v.reasonOf([]parvis.Reason{reason}, text.Args{"n": least})
-		faults = append(faults, page.Fault{Field: "new_password", Text: title})
+		told.Reasons = append(told.Reasons, v.rule(reason, least, typed))
+		faults = append(faults, page.Fault{Field: "new_password", Text: told.Reasons[len(told.Reasons)-1].Title})
 	}
 	body := page.Stack{
 		page.Identity{Label: v.say("refusal.account.agent"), Text: string(over.Agent.Number)},
@@ -399,6 +416,7 @@ func (v *visit) passwordPage(over recovery.Overview, out recovery.Stored, faults
 			Buttons: []page.Button{{Text: v.say("activation_agent_account.submit"), Kind: "primary"}, {Text: v.say("action.back"), Kind: "plain", Href: "/activate/overview"}},
 		}},
 	}
+	v.refuses(&pg, told, "")
 	if !over.Disputed.IsZero() {
 		pg.Body = append(page.Stack{page.Notice{Mark: page.Done, Title: v.say("portal.wrong.sent")}}, pg.Body.(page.Stack)...)
 	}
@@ -417,7 +435,7 @@ func (p *Portal) postNewPassword(w http.ResponseWriter, r *http.Request, v *visi
 	password := seal.Secret(sent.Get("new_password"))
 	if password == "" {
 		fault := []page.Fault{{Field: "new_password", Text: v.say("field.new_password.required")}}
-		return v.show(w, r, http.StatusUnprocessableEntity, v.passwordPage(over, recovery.Stored{}, fault))
+		return v.show(w, r, http.StatusUnprocessableEntity, v.passwordPage(over, recovery.Stored{}, "", fault))
 	}
 	out, err := p.Desk.SetPassword(r.Context(), seal.Secret(v.cookie(r, cookieActivation)), password, v.origin, v.lang)
 	switch {
@@ -428,7 +446,7 @@ func (p *Portal) postNewPassword(w http.ResponseWriter, r *http.Request, v *visi
 	case !out.Done && len(out.Reasons) == 0:
 		return &parvis.Error{Code: parvis.CodeInternal, Op: "portal.postNewPassword", Err: errors.New("neither done nor refused")}
 	case !out.Done:
-		return v.show(w, r, http.StatusUnprocessableEntity, v.passwordPage(over, out, nil))
+		return v.show(w, r, http.StatusUnprocessableEntity, v.passwordPage(over, out, password.Reveal(), nil))
 	}
 	v.drop(w, cookieActivation)
 	ticket, err := p.wicket.activated.Issue(activated{out.Agent}, p.Clock(), doneShown)

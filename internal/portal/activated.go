@@ -7,6 +7,7 @@ import (
 	"parvis"
 	"parvis/internal/page"
 	"parvis/internal/recovery"
+	"parvis/internal/store"
 	"parvis/internal/text"
 )
 
@@ -132,10 +133,15 @@ func (p *Portal) getActivated(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err != nil {
 		return err
 	}
-	return v.show(w, r, http.StatusOK, v.activatedPage(agent, standing))
+	answered, err := p.Store.Activation(r.Context(), done.Agent)
+	if err != nil {
+		return err
+	}
+	return v.show(w, r, http.StatusOK, v.activatedPage(agent, standing, answered))
 }
 
-func (v *visit) activatedPage(agent *parvis.Agent, standing *parvis.Standing) page.Page {
+// activatedPage says that all is ready only when it is: what remains is told.
+func (v *visit) activatedPage(agent *parvis.Agent, standing *parvis.Standing, answered store.Activation) page.Page {
 	identifiers := page.Record{{Term: v.say("field.agent_number.label"), Text: string(agent.Number), Mono: true}}
 	if agent.Email != "" {
 		identifiers = append(identifiers, page.Fact{Term: v.say("field.email.label"), Text: agent.Email})
@@ -147,6 +153,9 @@ func (v *visit) activatedPage(agent *parvis.Agent, standing *parvis.Standing) pa
 		}
 	}
 	body := page.Stack{}
+	if answered.Confirmed.IsZero() && answered.Reported.IsZero() {
+		body = append(body, page.Notice{Mark: page.Info, Title: v.say("activation_done.unchecked.title"), Text: v.say("activation_done.unchecked.text")})
+	}
 	if agent.StateAt(v.at) == parvis.PreArrival && !agent.ContractFrom.IsZero() {
 		body = append(body, page.Notice{Mark: page.Wait, Title: v.say("activation_done.not_started", text.Args{"date": v.p.local(agent.ContractFrom)})})
 	}
@@ -154,8 +163,15 @@ func (v *visit) activatedPage(agent *parvis.Agent, standing *parvis.Standing) pa
 		answer := v.p.Catalog.Reason(v.lang, string(parvis.WhyVerifierMissing), v.values)
 		body = append(body, page.Notice{Mark: page.Info, Title: answer.Title, Text: answer.Why})
 	}
+	if parvis.Strictest(v.p.Profiles, agent).Sensitive && !standing.SecondEnrolled() {
+		body = append(body, page.Notice{Mark: page.Info, Title: v.say("activation_done.second.title"), Text: v.say("security.second.how")})
+	}
+	title := v.say("activation_done.title")
+	if len(body) > 0 {
+		title = v.say("activation_done.account.title")
+	}
 	return page.Page{
-		Screen: "activation_done", Title: v.say("activation_done.title"), Lead: v.say("activation_done.lead"),
+		Screen: "activation_done", Title: title, Lead: v.say("activation_done.lead"),
 		Body: append(body,
 			page.Actions{{Text: v.say("activation_done.open"), Kind: "primary", Href: "/signin"}},
 			page.Section{Title: v.say("activation_done.identifiers"), Body: identifiers},

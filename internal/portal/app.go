@@ -70,26 +70,6 @@ func (v *visit) appPage(app parvis.App) page.Page {
 	return pg
 }
 
-func (v *visit) demands(app parvis.App) page.List {
-	all := page.List{v.say("app_detail.proof.one")}
-	if app.Second {
-		all = page.List{v.say("app_detail.proof.two")}
-	} else if len(app.SecondOn) > 0 {
-		var where []string
-		for _, ch := range app.SecondOn {
-			where = append(where, v.channel(ch, "the"))
-		}
-		all = append(all, v.say("portal.second.when_enrolled", text.Args{"where": v.either(where)}))
-	}
-	if app.OnDeviceVPN {
-		all = append(all, v.say("app_detail.proof.device"))
-	}
-	if app.OfficeHours {
-		all = append(all, v.say("app_detail.proof.hours"))
-	}
-	return all
-}
-
 // places asks the engine about every entrance.
 func (v *visit) places(app parvis.App) []page.Place {
 	var all []page.Place

@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"parvis"
 	"parvis/internal/edge"
@@ -80,7 +83,9 @@ func (p *Portal) postSignin(w http.ResponseWriter, r *http.Request, v *visit) er
 // typed, of nothing else.
 func (p *Portal) step(w http.ResponseWriter, r *http.Request, v *visit, a attempt) error {
 	status := http.StatusOK
-	if a.sent != nil && len(a.out.Reasons) > 0 && a.out.Step != signin.StepNewPassword {
+	// Whoever has just proven the old password has nothing to correct; a program
+	// still has to be told that this is not the end.
+	if a.sent != nil && len(a.out.Reasons) > 0 && (a.out.Step != signin.StepNewPassword || edge.WantsJSON(r)) {
 		status = http.StatusUnprocessableEntity
 	}
 	if a.out.Retry > 0 {
@@ -139,6 +144,7 @@ func (v *visit) identifierPage(a attempt, g goal, gone parvis.ReasonCode) page.P
 		body = append(body, v.gone(gone))
 	}
 	told := v.tell(parvis.Decision{Reasons: a.out.Reasons}, parvis.App{}, v.origin.Channel, a.out.Args)
+	v.refuses(&pg, told, a.out.Reference)
 	for _, reason := range told.Reasons {
 		switch parvis.ReasonCode(reason.Code) {
 		case parvis.WhyIdentifierRequired, parvis.WhyIdentifierWrongCircuit:
@@ -183,6 +189,8 @@ func (v *visit) gone(code parvis.ReasonCode) page.Notice {
 func (v *visit) secretPage(a attempt) page.Page {
 	pg := page.Page{Screen: "sign_in_secret", Title: v.say("sign_in_secret.title")}
 	var body page.Stack
+	told := v.tell(parvis.Decision{Reasons: a.out.Reasons}, parvis.App{}, v.origin.Channel, a.out.Args)
+	v.refuses(&pg, told, a.out.Reference)
 	switch {
 	case a.out.Retry > 0 && a.out.Reasons[0].Code == parvis.WhyServiceUnavailable:
 		pg.Erroneous = true
@@ -191,7 +199,6 @@ func (v *visit) secretPage(a attempt) page.Page {
 			Text: v.say("sign_in_secret.busy", text.Args{"duration": a.out.Retry}),
 		})
 	default:
-		told := v.tell(parvis.Decision{Reasons: a.out.Reasons}, parvis.App{}, v.origin.Channel, a.out.Args)
 		for i, reason := range told.Reasons {
 			mark := page.Stop
 			if i > 0 {
@@ -203,9 +210,6 @@ func (v *visit) secretPage(a attempt) page.Page {
 	}
 	if len(a.out.Reasons) == 0 && a.left("password") {
 		pg.Errors = append(pg.Errors, page.Fault{Field: "password", Text: v.say("field.password.required")})
-	}
-	if a.out.Reference != "" {
-		pg.Reasons, pg.Reference = codes(a.out.Reasons), string(a.out.Reference)
 	}
 	pg.Body = append(body,
 		page.Form{
@@ -233,14 +237,18 @@ func (v *visit) changePage(a attempt) page.Page {
 	pg := page.Page{Screen: "password_change_required", Title: v.say("password_change_required.title"), Short: v.say("portal.new_password.short")}
 	var why page.Stack
 	told := v.tell(parvis.Decision{Reasons: a.out.Reasons}, parvis.App{}, v.origin.Channel, a.out.Args)
-	for _, reason := range told.Reasons {
+	for i, reason := range told.Reasons {
 		if strings.HasPrefix(reason.Code, "password_rule_") {
+			reason = v.rule(a.out.Reasons[i], a.out.Quality.Least, a.sent.Get("new_password"))
+			told.Reasons[i] = reason
 			pg.Errors = append(pg.Errors, page.Fault{Field: "new_password", Text: reason.Title})
 			continue
 		}
 		why = append(why, page.Notice{Mark: page.Info, Title: reason.Title, Text: reason.Answer.Why})
 	}
-	if a.left("new_password") && len(pg.Errors) == 0 {
+	v.refuses(&pg, told, a.out.Reference)
+	// The form of the step before may hold the field too, not yet asked for.
+	if a.left("new_password") && a.sent.Get("password") == "" && len(pg.Errors) == 0 {
 		pg.Errors = append(pg.Errors, page.Fault{Field: "new_password", Text: v.say("field.new_password.required")})
 	}
 	chosen := v.newPassword(a.out.Quality.Least, a.out.Quality.Strength, len(pg.Errors) > 0 && !a.left("new_password"))
@@ -256,8 +264,21 @@ func (v *visit) changePage(a attempt) page.Page {
 	return pg
 }
 
-// leastAlone is said when the door has not said how long it must be.
-const leastAlone = 15
+// leastAlone is said when the door has not said how long a password must be;
+// longest is the most it may be (product.md section 5).
+const (
+	leastAlone = 15
+	longest    = 128
+)
+
+// rule says a rule that a new password does not follow. Length has two ends.
+func (v *visit) rule(reason parvis.Reason, least int, typed string) text.ToldReason {
+	args := text.Args{"n": least}
+	if !utf8.ValidString(typed) || utf8.RuneCountInString(norm.NFKC.String(typed)) > longest {
+		args["most"] = longest
+	}
+	return v.tell(parvis.Decision{Reasons: []parvis.Reason{reason}}, parvis.App{}, v.origin.Channel, args).Reasons[0]
+}
 
 func (v *visit) newPassword(least int, strength string, judged bool) page.Field {
 	if least == 0 {
@@ -279,7 +300,7 @@ func (v *visit) rules(least int) page.Section {
 		least = leastAlone
 	}
 	return page.Section{Title: v.say("password.rules.title"), Body: page.List{
-		v.say("password.rules.length", text.Args{"n": least, "max": 128}),
+		v.say("password.rules.length", text.Args{"n": least, "max": longest}),
 		v.say("password.rules.free"), v.say("password.rules.common"), v.say("password.rules.personal"),
 		v.say("password.rules.paste"), v.say("password.rules.other"),
 	}}
@@ -288,9 +309,8 @@ func (v *visit) rules(least int) page.Section {
 func (v *visit) waitPage(a attempt) page.Page {
 	told := v.tell(parvis.Decision{Reasons: a.out.Reasons}, parvis.App{}, v.origin.Channel, a.out.Args)
 	at := text.Args{"time": v.p.local(a.out.Reasons[0].At)}
-	return page.Page{
+	pg := page.Page{
 		Screen: "locked_wait", Title: v.say("locked_wait.title", at), Width: page.Wide,
-		Reasons: codes(a.out.Reasons), Reference: string(a.out.Reference),
 		Body: page.Refusal{
 			Why: []string{told.Reasons[0].Answer.Why},
 			Steps: []page.Step{
@@ -305,6 +325,8 @@ func (v *visit) waitPage(a attempt) page.Page {
 			Other:  &page.Link{Text: v.say("action.diagnosis"), Href: "/diagnosis"},
 		},
 	}
+	v.refuses(&pg, told, a.out.Reference)
+	return pg
 }
 
 // ticket is what to give to the support desk. account is what was typed, or the
@@ -321,14 +343,6 @@ func (v *visit) ticket(ref string, at time.Time, ch parvis.Channel, account stri
 		facts = append(facts, page.Fact{Term: v.say("portal.account"), Text: v.say("refusal.account.agent", text.Args{"agent_number": account})})
 	}
 	return &page.Ticket{Reference: ref, Facts: facts}
-}
-
-func codes(reasons []parvis.Reason) []string {
-	all := make([]string, len(reasons))
-	for i, r := range reasons {
-		all[i] = string(r.Code)
-	}
-	return all
 }
 
 // getEnter lets a session into the application that its holder was going to.

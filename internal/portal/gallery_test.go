@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"parvis"
+	"parvis/internal/store"
 	"parvis/internal/text"
 )
 
@@ -162,7 +163,7 @@ func screens(tn *town, lang, theme string) map[string]reply {
 	v := tn.portal.receive(httptest.NewRequest(http.MethodGet, "http://"+mobileHost+"/activate/done", nil))
 	v.origin, v.lang, v.theme, v.door = parvis.Origin{Channel: parvis.Mobile}, text.Lang(lang), theme, parvis.Mobile
 	w := httptest.NewRecorder()
-	if err := v.show(w, httptest.NewRequest(http.MethodGet, "/activate/done", nil), http.StatusOK, v.activatedPage(agent, standing)); err != nil {
+	if err := v.show(w, httptest.NewRequest(http.MethodGet, "/activate/done", nil), http.StatusOK, v.activatedPage(agent, standing, store.Activation{})); err != nil {
 		tn.t.Fatal(err)
 	}
 	all["activation_done"] = reply{body: w.Body.String(), header: w.Header()}

@@ -145,24 +145,16 @@ func (v *visit) shortWay(pl place) string {
 			return v.say("portal.reopens", text.Args{"when": v.p.local(at)})
 		}
 	}
+	if onlySecond(pl.decision) {
+		return v.secondWay(v.secondBy(pl.app.ID, v.origin.Channel))
+	}
 	if where := v.elsewhere(pl.app); where != "" {
 		return v.say("tile.way", text.Args{"way": where})
 	}
 	if len(pl.decision.Reasons) == 0 {
 		return ""
 	}
-	if facetOf(pl.decision.Reasons[0].Code) == onSecond {
-		return v.say("portal.second." + v.secondBy())
-	}
 	return v.tell(pl.decision, pl.app, v.origin.Channel).Reasons[0].Title
-}
-
-// secondBy tells who can do something about a missing second proof.
-func (v *visit) secondBy() string {
-	if v.standing.SecondEnrolled() {
-		return "held"
-	}
-	return "none"
 }
 
 func (v *visit) limits(app parvis.App) string {
@@ -173,27 +165,45 @@ func (v *visit) limits(app parvis.App) string {
 }
 
 // elsewhere lists the other entrances through which an application opens as
-// things are, or would with a second proof; empty when there is none.
+// things are, or would with a second proof, during its hours; empty when there
+// is none.
 func (v *visit) elsewhere(app parvis.App) string {
-	var open, proven []string
+	var open, proven, timed, both []string
 	for _, ch := range app.Channels {
 		if ch == v.origin.Channel {
 			continue
 		}
 		d := v.p.Policy.Decide(v.ask(app.ID, ch))
 		name := v.say("way.tile.channel." + string(ch))
+		missing := map[facet]bool{}
+		for _, r := range d.Reasons {
+			missing[facetOf(r.Code)] = true
+		}
+		second, time := missing[onSecond], missing[onTime]
+		delete(missing, onSecond)
+		delete(missing, onTime)
 		switch {
 		case d.Open:
 			open = append(open, name)
-		case !slices.ContainsFunc(d.Reasons, func(r parvis.Reason) bool { return facetOf(r.Code) != onSecond }):
+		case len(missing) > 0:
+		case second && time:
+			both = append(both, name)
+		case time:
+			timed = append(timed, name)
+		default:
 			proven = append(proven, name)
 		}
 	}
 	switch {
 	case len(open) > 0:
 		return v.either(open)
+	case len(timed) > 0:
+		return v.say("portal.with_hours", text.Args{"where": v.either(timed)})
 	case len(proven) > 0:
 		return v.say("portal.with_second", text.Args{"where": v.either(proven)})
+	case len(both) > 0:
+		where := v.say("portal.with_hours", text.Args{"where": v.either(both)})
+		return v.say("portal.with_second", text.Args{"where": where})
 	}
 	return ""
 }
@@ -261,7 +271,10 @@ func (v *visit) homePage(query, show string) page.Page {
 	if hidden {
 		shown = slices.DeleteFunc(shown, func(pl place) bool { return pl.state == notAssigned })
 	}
-	pg.Lead = v.say("home.count", text.Args{"n": openHere})
+	pg.Lead = v.say("home.count.none")
+	if openHere > 0 {
+		pg.Lead = v.say("home.count", text.Args{"n": openHere})
+	}
 	body := v.notices()
 	body = append(body, v.search(query, show))
 	switch {
@@ -328,6 +341,9 @@ func (v *visit) notices() page.Stack {
 	if v.sensitive() && !v.standing.SecondEnrolled() {
 		body = append(body, page.Notice{Mark: page.Warn, Title: v.say("home.notice.second"), Text: v.say("security.second.how")})
 	}
+	if by, ok := v.waiting(v.origin.Channel); ok {
+		body = append(body, page.Notice{Mark: page.Wait, Title: v.say("portal.second.waiting.title"), Text: v.say("portal.second.waiting.text", v.who(by))})
+	}
 	return body
 }
 
@@ -339,10 +355,6 @@ func (v *visit) expiry() (days int, due bool) {
 	}
 	days = int(at.Sub(v.at)/(24*time.Hour)) + 1
 	return days, days <= 30
-}
-
-func (v *visit) sensitive() bool {
-	return slices.ContainsFunc(v.p.Profiles, func(pr parvis.Profile) bool { return pr.Sensitive && v.agent.Is(pr.ID) })
 }
 
 // account gives the values that sentences about the agent's account use.

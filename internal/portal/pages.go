@@ -1,7 +1,10 @@
 package portal
 
 import (
+	"bytes"
+	"html/template"
 	"net/http"
+	"strings"
 	"time"
 
 	"parvis"
@@ -172,19 +175,38 @@ func (p *Portal) Failure(w http.ResponseWriter, r *http.Request, f edge.Failure)
 	if !safe(r) {
 		v.back = "/"
 	}
+	if _, app, _ := p.Addresses.Find(r.Host); app != "" {
+		v.plain(w, r, f.Status, v.failurePage(r, f))
+		return
+	}
 	if err := v.show(w, r, f.Status, v.failurePage(r, f)); err != nil {
 		http.Error(w, http.StatusText(f.Status), f.Status)
 	}
 }
 
+// missing is the page for what is not there.
+func (v *visit) missing() page.Page {
+	return page.Page{
+		Screen: "not_found", Title: v.say("not_found.title"), Lead: v.say("not_found.text"), Reasons: []string{string(parvis.WhyNotFound)},
+		Body: page.Stack{v.home(), page.Links{{Text: v.say("help.title"), Href: "/help"}}}, Aside: page.Square{},
+	}
+}
+
+func (v *visit) home() page.Actions { return page.Actions{{Text: v.say("action.home"), Href: "/"}} }
+
 func (v *visit) failurePage(r *http.Request, f edge.Failure) page.Page {
-	home := page.Actions{{Text: v.say("action.home"), Href: "/"}}
+	pg := v.failure(r, f)
+	if f.Code != "" {
+		pg.Reasons = []string{string(f.Code)}
+	}
+	return pg
+}
+
+func (v *visit) failure(r *http.Request, f edge.Failure) page.Page {
+	home := v.home()
 	switch {
 	case f.Status == http.StatusNotFound:
-		return page.Page{
-			Screen: "not_found", Title: v.say("not_found.title"), Lead: v.say("not_found.text"),
-			Body: page.Stack{home, page.Links{{Text: v.say("help.title"), Href: "/help"}}}, Aside: page.Square{},
-		}
+		return v.missing()
 	case f.Status == http.StatusServiceUnavailable || f.Status == http.StatusTooManyRequests:
 		wait := f.Retry
 		if wait <= 0 {
@@ -208,8 +230,57 @@ func (v *visit) failurePage(r *http.Request, f edge.Failure) page.Page {
 			Body: append(body, home, v.people(1, "support_desk")),
 		}
 	}
-	return page.Page{
-		Screen: "form_expired", Title: v.say("form_expired.title"), Lead: v.say("form_expired.text"),
-		Body: page.Stack{home},
+	form := ""
+	switch f.Status {
+	case http.StatusForbidden: // from another site, or no longer good: nothing has expired
+		form = ".refused"
+	case http.StatusRequestEntityTooLarge:
+		form = ".large"
 	}
+	return page.Page{
+		Screen: "form_expired", Title: v.say("form_expired" + form + ".title"), Lead: v.say("form_expired" + form + ".text"),
+		Reasons: []string{string(parvis.WhyFormExpired)}, Body: page.Stack{home},
+	}
+}
+
+// bare is a failure at the address of an application, where none of the
+// portal's files can be read: a page that stands alone, as the browser draws it.
+var bare = template.Must(template.New("bare").Parse(`<!DOCTYPE html>
+<html lang="{{.Lang}}">
+<head><meta charset="utf-8"><title>{{.Title}} — {{.Organisation}}</title><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"></head>
+<body data-screen="{{.Screen}}" data-reason="{{.Reason}}">
+<a href="#main">{{.Skip}}</a>
+<header><p>{{.Organisation}}</p></header>
+<main id="main"><h1>{{.Title}}</h1><p>{{.Lead}}</p>{{with .Request}}<p>{{.}}</p>{{end}}{{with .Home}}<p><a href="{{.}}">{{$.HomeText}}</a></p>{{end}}</main>
+<footer><p>{{with .Support}}{{.}}{{else}}{{$.Product}}{{end}}</p></footer>
+</body>
+</html>
+`))
+
+func (v *visit) plain(w http.ResponseWriter, r *http.Request, status int, pg page.Page) {
+	support := ""
+	if a := v.support(); a["phone"] != nil {
+		support = v.say("service_unavailable.support", a)
+	}
+	request := ""
+	if id := edge.RequestID(r); id != "" && status >= http.StatusInternalServerError {
+		request = v.say("service_problem.reference", text.Args{"ref": id})
+	}
+	home := v.p.Addresses.Portal(v.door)
+	if home != "" {
+		home += "/"
+	}
+	var b bytes.Buffer
+	err := bare.Execute(&b, map[string]string{
+		"Lang": string(v.lang), "Title": pg.Title, "Lead": pg.Lead, "Screen": pg.Screen, "Reason": strings.Join(pg.Reasons, " "),
+		"Organisation": v.p.Organisation, "Support": support, "Request": request, "Home": home, "HomeText": v.say("action.home"),
+		"Skip": v.say("chrome.skip"), "Product": v.say("chrome.product"),
+	})
+	if err != nil {
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
+	// Nothing is to be fetched, so nothing may be.
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	v.write(w, r, status, "text/html; charset=utf-8", b.Bytes())
 }

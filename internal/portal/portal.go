@@ -1,12 +1,10 @@
 package portal
 
 import (
-	"bytes"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -100,6 +98,9 @@ type visit struct {
 	agent    *parvis.Agent
 	standing *parvis.Standing
 	device   parvis.Device
+
+	told  text.Told    // what this answer refuses, in words
+	giver parvis.Actor // who can give a second proof, once asked
 }
 
 // receive gathers what is known of a request before anybody asks who it is.
@@ -210,7 +211,7 @@ func (v *visit) with(more ...text.Args) text.Args {
 func (v *visit) tell(d parvis.Decision, app parvis.App, ch parvis.Channel, more ...text.Args) text.Told {
 	values := v.with(more...)
 	delete(values, "channel_label") // the scene's
-	return v.p.Catalog.Tell(v.lang, d, text.Scene{App: app, Channel: ch, Zone: v.p.Zone, Now: v.at, Values: values})
+	return v.p.Catalog.Tell(v.lang, d, text.Scene{App: app, Channel: ch, Zone: v.p.Zone, Now: v.at, Sensitive: v.sensitive(), Values: values})
 }
 
 func (v *visit) channel(ch parvis.Channel, form string) string {
@@ -219,27 +220,6 @@ func (v *visit) channel(ch parvis.Channel, form string) string {
 		word = "unknown"
 	}
 	return v.p.Catalog.Say(v.lang, "channel."+word+"."+form, v.values)
-}
-
-// show writes one page, whole or not at all.
-func (v *visit) show(w http.ResponseWriter, r *http.Request, status int, pg page.Page) error {
-	pg.Lang = string(v.lang)
-	pg.Chrome = v.chrome(pg.Screen)
-	var b bytes.Buffer
-	if err := pg.Render(r.Context(), &b); err != nil {
-		return &parvis.Error{Code: parvis.CodeInternal, Op: "portal.show", Err: err}
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Language", string(v.lang))
-	h.Set("Vary", "Cookie, Accept-Language")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(b.Bytes()) // a reader who left is not an error
-	}
-	return nil
 }
 
 // to redirects after an act, or to where a page really is (RFC 9110 §15.4.4).

@@ -77,10 +77,31 @@ func (p *Portal) Handler(e *edge.Edge) http.Handler {
 		mux.Handle("GET /.well-known/jwks.json", p.JWKS)
 	}
 
-	open("/", func(http.ResponseWriter, *http.Request, *visit) error {
-		return &parvis.Error{Code: parvis.CodeNotFound, Op: "portal"}
+	open("/", func(w http.ResponseWriter, r *http.Request, v *visit) error {
+		methods := allowed(mux, r)
+		if len(methods) == 0 {
+			return &parvis.Error{Code: parvis.CodeNotFound, Op: "portal"}
+		}
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+		pg := v.missing()
+		pg.Title = v.say("not_found.method.title")
+		return v.show(w, r, http.StatusMethodNotAllowed, pg)
 	})
 	return mux
+}
+
+// allowed lists the methods that the site map has for the path of r: there is
+// something there, but not for this method (RFC 9110 §15.5.6).
+func allowed(mux *http.ServeMux, r *http.Request) []string {
+	var all []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		probe := r.Clone(r.Context())
+		probe.Method = method
+		if _, pattern := mux.Handler(probe); pattern != "" && pattern != "/" {
+			all = append(all, method)
+		}
+	}
+	return all
 }
 
 // open lets a visit in when its entrance is known and this is its address.

@@ -101,16 +101,14 @@ func (p *Portal) getWhy(w http.ResponseWriter, r *http.Request, v *visit) error 
 		return &parvis.Error{Code: parvis.CodeNotFound, Op: "portal.getWhy"}
 	}
 	app, known := p.Policy.App(refusal.App)
-	if edge.WantsJSON(r) {
-		p.edge.Problem(w, r, edge.Refused{
-			Decision: refusal.Decision, Reference: refusal.Reference, App: app, Channel: refusal.Origin.Channel, Status: http.StatusOK,
-		})
-		return nil
+	pg := v.blockedPage(refusal.Decision.Reasons, refusal.Reference, nil)
+	if known {
+		pg = v.whyPage(refusal, app)
 	}
-	if !known {
-		return v.show(w, r, http.StatusOK, v.blockedPage(refusal.Decision.Reasons, refusal.Reference, nil))
+	if edge.WantsJSON(r) { // the object of the refusal; reading it is no failure
+		return v.answer(w, r, http.StatusOK, v.problem(r, http.StatusForbidden, pg))
 	}
-	return v.show(w, r, http.StatusOK, v.whyPage(refusal, app))
+	return v.show(w, r, http.StatusOK, pg)
 }
 
 func (v *visit) whyPage(refusal helpdesk.Refusal, app parvis.App) page.Page {
@@ -118,9 +116,9 @@ func (v *visit) whyPage(refusal helpdesk.Refusal, app parvis.App) page.Page {
 	told := v.tell(refusal.Decision, app, ch, v.account())
 	pg := page.Page{
 		Screen: "why_not", Width: page.Wide,
-		Title:   v.say("why_not.title", text.Args{"app": app.Name.In(string(v.lang))}),
-		Reasons: codes(refusal.Decision.Reasons), Reference: string(refusal.Reference),
+		Title: v.say("why_not.title", text.Args{"app": app.Name.In(string(v.lang))}),
 	}
+	v.refuses(&pg, told, refusal.Reference)
 	body := page.Refusal{
 		Checks: v.checks(refusal.Decision, app, ch, refusal.Facts.Proofs),
 		Steps:  v.steps(told, app),
@@ -263,7 +261,8 @@ func (v *visit) openHere(but parvis.AppID) []page.Link {
 // blockedPage tells what keeps somebody out altogether.
 func (v *visit) blockedPage(reasons []parvis.Reason, ref parvis.Reference, args text.Args) page.Page {
 	told := v.tell(parvis.Decision{Reasons: reasons}, parvis.App{}, v.origin.Channel, v.account(), args)
-	pg := page.Page{Screen: "blocked", Title: v.say("blocked.title"), Width: page.Wide, Reasons: codes(reasons), Reference: string(ref)}
+	pg := page.Page{Screen: "blocked", Title: v.say("blocked.title"), Width: page.Wide}
+	v.refuses(&pg, told, ref)
 	number := ""
 	if v.in {
 		number = string(v.agent.Number)
@@ -298,10 +297,6 @@ func (p *Portal) refuseEntrance(w http.ResponseWriter, r *http.Request, v *visit
 	ref, err := p.Counter.Refuse(r.Context(), helpdesk.Refusal{Origin: v.origin, Path: r.URL.Path, Decision: decision})
 	if err != nil {
 		return err
-	}
-	if edge.WantsJSON(r) {
-		p.edge.Problem(w, r, edge.Refused{Decision: decision, Reference: ref, Channel: v.origin.Channel})
-		return nil
 	}
 	pg := v.blockedPage(decision.Reasons, ref, nil)
 	if code == parvis.WhyInternalAddressOutside {

@@ -31,7 +31,7 @@ func BenchmarkAt(b *testing.B) {
 					Agent: parvis.AgentNumber(fmt.Sprint("A", i)), Channel: parvis.Internal, Began: now, Ends: now.Add(time.Hour),
 					Proofs: []parvis.Proof{{Kind: parvis.Password, At: now}},
 				})
-				k.table.put(id, f, now.UnixMicro())
+				k.table.put(id, f, now.UnixMicro(), now.UnixMicro())
 				v := visit{session: id, appLen: 4}
 				copy(v.app[:], "paie")
 				k.table.putVisit(parvis.SessionID(hash[:16]), v)

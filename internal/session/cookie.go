@@ -74,16 +74,29 @@ func (k *Keeper) Of(r *http.Request) (parvis.Session, bool) {
 		return parvis.Session{}, false
 	}
 	now := k.Clock().UnixMicro()
-	f, seen, ok := k.find(r.Context(), id, now)
+	f, _, ok := k.find(r.Context(), id, now)
 	if !ok {
 		return parvis.Session{}, false
 	}
 	k.table.touch(id, now)
-	return k.unpack(id, &f, max(seen, now)), true
+	return k.unpack(id, &f, now, now), true
 }
 
-func (k *Keeper) unpack(id parvis.SessionID, f *facts, seen int64) parvis.Session {
-	s := f.session(id, seen)
+// unpack gives a session as it stands now. What lies after now has happened
+// all the same: the clock went back, or that of another machine is ahead. It
+// counts as of now, or an agent who has just proved themselves would be told
+// that they have not.
+func (k *Keeper) unpack(id parvis.SessionID, f *facts, seen, now int64) parvis.Session {
+	s := f.session(id, min(seen, now))
+	at := time.UnixMicro(now).UTC()
+	if s.Began.After(at) {
+		s.Began = at
+	}
+	for i := range s.Proofs {
+		if s.Proofs[i].At.After(at) {
+			s.Proofs[i].At = at
+		}
+	}
 	s.Idle = k.idle(s.Channel, s.LastSeen, s.Ends)
 	return s
 }
@@ -141,7 +154,7 @@ func (k *Keeper) visit(ctx context.Context, id parvis.SessionID, app parvis.AppI
 	v, ok := k.table.visit(id)
 	if ok {
 		if f, seen, ok := k.find(ctx, v.session, now); ok {
-			if used {
+			if used || seen > now {
 				seen = now
 			}
 			return k.visitOf(id, &v, &f, seen, app)
@@ -166,7 +179,7 @@ func (k *Keeper) visit(ctx context.Context, id parvis.SessionID, app parvis.AppI
 	if !ok {
 		return Visit{}, false
 	}
-	if used {
+	if used || seen > now {
 		seen = now
 	}
 	return k.visitOf(id, &v, &f, seen, app)
@@ -184,11 +197,12 @@ func (k *Keeper) visitOf(id parvis.SessionID, v *visit, f *facts, seen int64, ap
 // use of it.
 func (k *Keeper) Session(ctx context.Context, id parvis.SessionID) (parvis.Session, bool) {
 	k.ready()
-	f, seen, ok := k.find(ctx, id, k.Clock().UnixMicro())
+	now := k.Clock().UnixMicro()
+	f, seen, ok := k.find(ctx, id, now)
 	if !ok {
 		return parvis.Session{}, false
 	}
-	return k.unpack(id, &f, seen), true
+	return k.unpack(id, &f, seen, now), true
 }
 
 // cookie reads the identifier that a request presents. Two cookies of one name

@@ -90,12 +90,13 @@ func (k *Keeper) fill(ctx context.Context) error {
 
 // hold puts a row in memory, over or not.
 func (k *Keeper) hold(row *store.SessionRow) {
+	now := k.Clock().UnixMicro()
 	if !row.Ended.IsZero() {
-		k.table.over(row.ID, ended, k.Clock().Add(remember).UnixMicro())
+		k.table.over(row.ID, ended, now, now+remember.Microseconds())
 		return
 	}
 	if f, ok := factsOf(&row.Session); ok {
-		k.table.put(row.ID, f, row.LastSeen.UnixMicro())
+		k.table.put(row.ID, f, row.LastSeen.UnixMicro(), now)
 	}
 }
 
@@ -112,6 +113,9 @@ func (k *Keeper) holdVisit(row store.VisitRow) {
 // may know better.
 func (k *Keeper) find(ctx context.Context, id parvis.SessionID, now int64) (facts, int64, bool) {
 	f, seen, ok := k.table.session(id)
+	if ok && f.gone == rested && now < f.began {
+		ok = false // found before the clock went back: it rests no longer, or not yet
+	}
 	if ok && f.gone != live {
 		return f, 0, false
 	}
@@ -133,7 +137,7 @@ func (k *Keeper) find(ctx context.Context, id parvis.SessionID, now int64) (fact
 	}
 	f, seen, ok = k.table.session(id)
 	if ok && f.gone == live && !k.usable(&f, seen, now) {
-		k.table.over(id, rested, max(f.ends, now))
+		k.table.over(id, rested, now, max(f.ends, now))
 		f.gone = rested
 	}
 	return f, seen, ok && f.gone == live
@@ -166,11 +170,13 @@ func (k *Keeper) follow(events []parvis.Event) {
 		id, ok := named(e.Detail["session"])
 		switch {
 		case e.Kind == "session.ended" && ok:
-			k.table.over(id, ended, e.At.Add(remember).UnixMicro())
+			k.table.over(id, ended, e.At.UnixMicro(), e.At.Add(remember).UnixMicro())
 		case e.Kind == "session.raised" && ok:
-			k.table.over(id, renamed, e.At.Add(remember).UnixMicro())
+			k.table.over(id, renamed, e.At.UnixMicro(), e.At.Add(remember).UnixMicro())
 		case e.Kind == "session.extended" && ok:
-			k.table.touch(id, e.At.UnixMicro())
+			if _, seen, ok := k.table.session(id); ok && seen < e.At.UnixMicro() {
+				k.table.touch(id, e.At.UnixMicro())
+			}
 		}
 		k.stamps.note(e)
 	}

@@ -37,7 +37,7 @@ type facts struct {
 	agent     [32]byte
 	device    [48]byte
 	proofs    [len(proofKinds)]int64 // when each kind was shown; 0 for never
-	began     int64
+	began     int64                  // of one that is over: when that was found
 	ends      int64
 	epoch     uint32
 	stamp     uint32 // which of the stamps follows its agent
@@ -133,25 +133,31 @@ func (t *table) session(id parvis.SessionID) (f facts, seen int64, ok bool) {
 
 // put keeps what was read from the store. What is over in memory stays over,
 // and a use that only memory knows is not forgotten: the read may be the older.
-func (t *table) put(id parvis.SessionID, f facts, seen int64) {
+// A use after now, from before the clock went back, does not lengthen the rest
+// of a session that memory has seen since.
+func (t *table) put(id parvis.SessionID, f facts, seen, now int64) {
 	p := t.part(id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.sessions.get(id)
 	if r == nil {
 		r = p.sessions.add(id)
+	}
+	if r.gone == rested && now < r.began {
+		r.gone, r.seen = live, 0
 	}
 	if r.gone != live {
 		return
 	}
 	r.facts = f
-	if seen > r.seen {
+	if seen > r.seen && (seen <= now || r.seen == 0) {
 		r.seen = seen
 	}
 }
 
-// over marks a session as over; at is when memory may forget that.
-func (t *table) over(id parvis.SessionID, why gone, until int64) {
+// over marks a session as over, as was found at a moment; until is when memory
+// may forget that.
+func (t *table) over(id parvis.SessionID, why gone, at, until int64) {
 	p := t.part(id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -159,10 +165,11 @@ func (t *table) over(id parvis.SessionID, why gone, until int64) {
 	if r == nil {
 		r = p.sessions.add(id)
 	}
-	r.facts = facts{gone: why, ends: until}
+	r.facts = facts{gone: why, began: at, ends: until}
 }
 
-// touch notes a use of a session, at most once a second.
+// touch notes a use of a session, at most once a second; one that comes before
+// the last by more than that tells that the clock went back, and counts.
 func (t *table) touch(id parvis.SessionID, now int64) {
 	p := t.part(id)
 	p.mu.RLock()
@@ -171,7 +178,7 @@ func (t *table) touch(id parvis.SessionID, now int64) {
 	if r == nil || r.gone != live {
 		return
 	}
-	if before := atomic.LoadInt64(&r.seen); now-before < int64(time.Second/time.Microsecond) {
+	if before := atomic.LoadInt64(&r.seen); max(now-before, before-now) < time.Second.Microseconds() {
 		return
 	}
 	atomic.StoreInt64(&r.seen, now)

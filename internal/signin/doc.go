@@ -22,6 +22,8 @@
 //	  out.Cookie, when not empty, goes into the door's own HttpOnly,
 //	  SameSite=Lax cookie and comes back as In.Cookie. out.Retry, when not zero,
 //	  is for Retry-After: 503 with service_unavailable, 429 with rate_limited.
+//	  After a new password that may not be used: why one is asked for, then each
+//	  rule, whose {n} is out.Quality.Least.
 //	StepWait: screen locked_wait; out.Reasons[0].At is when the wait ends.
 //	StepBlocked: screen blocked, with out.Reasons and out.Reference.
 //	StepDone: Keeper.Give(w, out.Token), the device cookie from out.Device when

@@ -112,6 +112,9 @@ func (h *Hub) Advance(ctx context.Context, in In) (Outcome, error) {
 		p.Identifier = typed
 		if h.otherCircuit(typed) {
 			out.Identifier, p.Identifier = typed, ""
+			if !strings.Contains(typed, "@") {
+				out.Args["phone_typed"] = true
+			}
 			out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyIdentifierWrongCircuit})
 			return h.ask(out, p, StepIdentifier)
 		}

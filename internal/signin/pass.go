@@ -155,11 +155,11 @@ func (h *Hub) change(ctx context.Context, in In, p page, out Outcome) (Outcome, 
 			rules = append(rules, parvis.WhyPasswordRuleReused)
 		}
 	}
-	if len(rules) > 0 {
+	if len(rules) > 0 { // why a new one is asked for stays true beside what this one lacks
+		out.Reasons = append(out.Reasons, h.changeReason(&out, agent, standing, f.Reason))
 		for _, code := range rules {
 			out.Reasons = append(out.Reasons, parvis.Reason{Code: code})
 		}
-		out.Args["n"] = out.Quality.Least
 		return h.ask(out, p, StepNewPassword)
 	}
 	hashed, err := h.Vault.Hash(ctx, in.NewPassword) // outside Write: it takes its time

@@ -10,13 +10,17 @@ import (
 )
 
 // Scene is what the sentences of a decision are about. Values gives what only
-// the caller knows: {org}, {it_department}, {open_list}, {hours}…
+// the caller knows: {org}, {it_department}, {open_list}, {hours}… Sensitive is
+// whether a profile of the agent demands a second proof everywhere; when false,
+// a second proof that the application or the VPN demands is said to be theirs,
+// which is then true of everybody.
 type Scene struct {
-	App     parvis.App
-	Channel parvis.Channel
-	Zone    *time.Location // for times; UTC when nil
-	Now     time.Time
-	Values  Args
+	App       parvis.App
+	Channel   parvis.Channel
+	Zone      *time.Location // for times; UTC when nil
+	Now       time.Time
+	Sensitive bool
+	Values    Args
 }
 
 // Told is a decision in words: the same on a page, in an answer to a program,
@@ -54,7 +58,7 @@ func (c *Catalog) Tell(l Lang, d parvis.Decision, s Scene) Told {
 	told := Told{Reasons: []ToldReason{}, Ways: []ToldWay{}}
 	for _, r := range d.Reasons {
 		a := s.args(c, l, r.At)
-		answer := c.Reason(l, string(r.Code), a)
+		answer := c.variant(l, r.Code, s.variant(r.Code), a)
 		told.Reasons = append(told.Reasons, ToldReason{
 			Code: string(r.Code), Title: answer.Title, Answer: answer, Actors: c.actors(string(r.Code)),
 		})
@@ -63,6 +67,49 @@ func (c *Catalog) Tell(l Lang, d parvis.Decision, s Scene) Told {
 		told.Ways = append(told.Ways, c.tellWay(l, w, s))
 	}
 	return told
+}
+
+// variant names the form of a reason's sentences that is true here, where the
+// same code has several causes; empty for the sentence of the closed list.
+func (s Scene) variant(code parvis.ReasonCode) string {
+	switch code {
+	case parvis.WhyFactorRequired:
+		switch {
+		case s.Sensitive:
+		case s.App.Second:
+			return "app"
+		case s.App.ID != "" && s.Channel == parvis.VPN:
+			return "vpn"
+		}
+	case parvis.WhyChannelClosed:
+		if s.App.OfficeHours {
+			return "app"
+		}
+	case parvis.WhyIdentifierWrongCircuit:
+		if s.Values["phone_typed"] != nil {
+			return "phone"
+		}
+	case parvis.WhyPasswordRuleLength:
+		if s.Values["most"] != nil {
+			return "long"
+		}
+	}
+	return ""
+}
+
+// variant says a reason, its title and why in the form reason.CODE.FORM.
+func (c *Catalog) variant(l Lang, code parvis.ReasonCode, form string, a Args) Answer {
+	answer := c.Reason(l, string(code), a)
+	if form == "" {
+		return answer
+	}
+	key := "reason." + string(code) + "." + form
+	for part, into := range map[string]*string{".title": &answer.Title, ".why": &answer.Why} {
+		if c.Has(key + part) {
+			*into = strings.TrimSpace(c.Say(l, key+part, a))
+		}
+	}
+	return answer
 }
 
 func (c *Catalog) tellWay(l Lang, w parvis.Way, s Scene) ToldWay {

@@ -57,3 +57,34 @@ func TestTell(t *testing.T) {
 		t.Errorf("%s, %v", empty, err)
 	}
 }
+
+// The same code has several causes: the sentence says the one that is true.
+func TestVariants(t *testing.T) {
+	c := load(t)
+	finances := parvis.App{ID: "finances", Name: parvis.Words{FR: "Finances", EN: "Finance"}, Second: true}
+	mail := parvis.App{ID: "messagerie", Name: parvis.Words{FR: "Messagerie", EN: "Mail"}}
+	planning := parvis.App{ID: "urbanisme", Name: parvis.Words{FR: "Urbanisme", EN: "Planning"}, OfficeHours: true}
+	hours := Args{"hours": "du lundi au vendredi"}
+	for _, tt := range []struct {
+		code  parvis.ReasonCode
+		scene Scene
+		title string
+		why   string
+	}{
+		{parvis.WhyFactorRequired, Scene{}, "Votre profil demande une double vérification", "Règle de la direction informatique."},
+		{parvis.WhyFactorRequired, Scene{App: finances, Channel: parvis.Internal}, "Finances demande une double vérification", "Règle de la direction informatique pour Finances."},
+		{parvis.WhyFactorRequired, Scene{App: finances, Channel: parvis.Internal, Sensitive: true}, "Votre profil demande une double vérification", "Règle de la direction informatique."},
+		{parvis.WhyFactorRequired, Scene{App: mail, Channel: parvis.VPN}, "Le VPN demande une double vérification", "Règle de la direction informatique pour cette entrée."},
+		{parvis.WhyFactorRequired, Scene{App: mail, Channel: parvis.Internal}, "Votre profil demande une double vérification", "Règle de la direction informatique."},
+		{parvis.WhyChannelClosed, Scene{App: planning, Channel: parvis.Mobile, Values: hours}, "Urbanisme s'ouvre du lundi au vendredi", ""},
+		{parvis.WhyChannelClosed, Scene{App: mail, Channel: parvis.Internal, Values: hours}, "Le poste au bureau est ouvert du lundi au vendredi", ""},
+		{parvis.WhyIdentifierWrongCircuit, Scene{Values: Args{"phone_typed": true}}, "Ceci ressemble à un numéro de téléphone", ""},
+		{parvis.WhyPasswordRuleLength, Scene{Values: Args{"n": 15, "most": 128}}, "Le mot de passe doit avoir au plus 128 caractères", ""},
+		{parvis.WhyPasswordRuleLength, Scene{Values: Args{"n": 15}}, "Le mot de passe doit avoir au moins 15 caractères", ""},
+	} {
+		told := c.Tell(French, parvis.Decision{Reasons: []parvis.Reason{{Code: tt.code}}}, tt.scene).Reasons[0]
+		if told.Title != tt.title || tt.why != "" && told.Answer.Why != tt.why || told.Code != string(tt.code) {
+			t.Errorf("%s: %q, %q; want %q, %q", tt.code, told.Title, told.Answer.Why, tt.title, tt.why)
+		}
+	}
+}

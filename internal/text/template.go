@@ -1,6 +1,7 @@
 package text
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -164,20 +165,20 @@ func names(nodes []node, into []string) []string {
 }
 
 func (c *Catalog) render(l Lang, nodes []node, a Args) string {
-	var b strings.Builder
+	var b bytes.Buffer
 	c.write(&b, l, nodes, a, false)
 	return b.String()
 }
 
 // write reports whether every value was there. Inside a group it stops at the
 // first that is not, for the group is then dropped.
-func (c *Catalog) write(b *strings.Builder, l Lang, nodes []node, a Args, inGroup bool) bool {
+func (c *Catalog) write(b *bytes.Buffer, l Lang, nodes []node, a Args, inGroup bool) bool {
 	for _, n := range nodes {
 		switch {
 		case n.group != nil:
-			var g strings.Builder
+			var g bytes.Buffer
 			if c.write(&g, l, n.group, a, true) {
-				b.WriteString(g.String())
+				b.Write(g.Bytes())
 			}
 		case n.forms != nil:
 			if inGroup && a[n.name] == nil {
@@ -189,8 +190,11 @@ func (c *Catalog) write(b *strings.Builder, l Lang, nodes []node, a Args, inGrou
 			if inGroup && s == "" {
 				return false
 			}
-			if n.upper {
+			switch {
+			case n.upper:
 				s = capital(s)
+			case l.index() == French.index():
+				s = contract(b, s)
 			}
 			b.WriteString(s)
 		default:
@@ -198,6 +202,38 @@ func (c *Catalog) write(b *strings.Builder, l Lang, nodes []node, a Args, inGrou
 		}
 	}
 	return true
+}
+
+// contractions are what French makes of a preposition and the article after it.
+var contractions = []struct{ before, article, is string }{
+	{"à ", "le ", "au "},
+	{"à ", "les ", "aux "},
+	{"de ", "le ", "du "},
+	{"de ", "les ", "des "},
+	{"À ", "le ", "Au "},
+	{"À ", "les ", "Aux "},
+	{"De ", "le ", "Du "},
+	{"De ", "les ", "Des "},
+}
+
+// contract joins the preposition that a sentence ends with so far and the
+// article that a value begins with: "demander à {who}" and "le service" make
+// "demander au service". It takes the preposition back from b and gives what to
+// write; what stands inside a value is never touched.
+func contract(b *bytes.Buffer, value string) string {
+	for _, c := range contractions {
+		rest, ok := strings.CutPrefix(value, c.article)
+		if !ok || !bytes.HasSuffix(b.Bytes(), []byte(c.before)) {
+			continue
+		}
+		stem := b.Bytes()[:b.Len()-len(c.before)]
+		if last, _ := utf8.DecodeLastRune(stem); len(stem) > 0 && (unicode.IsLetter(last) || last == '\'' || last == '’') {
+			continue // the end of a longer word
+		}
+		b.Truncate(len(stem))
+		return c.is + rest
+	}
+	return value
 }
 
 // value writes one value, or what stands for it when it is absent.

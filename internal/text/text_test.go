@@ -1,6 +1,7 @@
 package text
 
 import (
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -148,7 +149,7 @@ func TestWay(t *testing.T) {
 		{
 			French,
 			[]Change{{Kind: "proof", To: "totp", By: "it_contact", Args: Args{"it_contact": "Jeanne {app}"}}},
-			"Ajouter une application de codes avec Jeanne {app}",
+			"Demander à Jeanne {app} de mettre en service votre application de codes",
 		},
 		{French, []Change{{Kind: "magic"}}, "⟦way.magic⟧"},
 	} {
@@ -233,5 +234,63 @@ func BenchmarkReason(b *testing.B) {
 	args := Args{"app": "Finances", "channel_label": "le portail mobile", "org": "Valmont"}
 	for b.Loop() {
 		c.Reason(French, "channel_not_allowed", args)
+	}
+}
+
+// A preposition and the article of the value after it join in French, at the
+// border of a value and nowhere else.
+func TestContraction(t *testing.T) {
+	c := load(t)
+	for _, tt := range []struct {
+		l    Lang
+		who  string
+		want string
+	}{
+		{French, "le service des ressources humaines", "Demander un code d'activation au service des ressources humaines"},
+		{French, "les ressources humaines", "Demander un code d'activation aux ressources humaines"},
+		{French, "la direction", "Demander un code d'activation à la direction"},
+		{French, "Léa, qui répond à le numéro", "Demander un code d'activation à Léa, qui répond à le numéro"},
+		{English, "le service", "Ask le service for an activation code"},
+	} {
+		got := c.Way(tt.l, []Change{{Kind: "account", To: "activated", By: "hr_unit", Args: Args{"who": tt.who}}})
+		if got != tt.want {
+			t.Errorf("%q: got %q, want %q", tt.who, got, tt.want)
+		}
+	}
+	for before, want := range map[string]string{
+		"règle de {x}": "règle du VPN", "De {x}": "Du VPN", "À {x}": "Au VPN", "mode {x}": "mode le VPN", "voilà {x}": "voilà le VPN",
+		"vers {x}": "vers le VPN", "[à {x}] et [de {x}]": "au VPN et du VPN",
+	} {
+		nodes, err := compile(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.render(French, nodes, Args{"x": "le VPN"}); got != want {
+			t.Errorf("%q: got %q, want %q", before, got, want)
+		}
+	}
+}
+
+// A verb cannot agree with the name of an application, which may be a plural.
+func TestNoEnglishVerbAgreesWithAnApplication(t *testing.T) {
+	verb := regexp.MustCompile(`\{app\} (is|are|has|have|does|do|was|were|[a-z]+s)\b`)
+	written(load(t), func(key string, l Lang, s string) {
+		if found := verb.FindString(s); l == English && found != "" {
+			t.Errorf("%s: %q in %q", key, found, s)
+		}
+	})
+}
+
+// A code for an activation opens the task list again until the password is
+// chosen: the message does not say that it serves once.
+func TestActivationMessageIsTrue(t *testing.T) {
+	c := load(t)
+	until := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	for l, want := range map[Lang]string{
+		French: "Il sert jusqu'à ce que votre mot de passe soit choisi, au plus tard mardi 24\u00a0novembre à 9\u00a0h.", English: "It works until your password is chosen, Tuesday 24\u00a0November at 09:00 at the latest.",
+	} {
+		if got := c.Say(l, "mail_activation.do", Args{"date_time": until, "now": until}); !strings.Contains(got, want) {
+			t.Errorf("%q", got)
+		}
 	}
 }
