@@ -1,6 +1,9 @@
 package parvis
 
-import "slices"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Channel is the entrance a request came through. It is decided by the
 // listener or by an authenticated peer, never by a claim of the client
@@ -27,4 +30,31 @@ type Origin struct {
 	Address string // the nearest address that no client could have written
 	Known   bool   // the address lies in a network that the organisation declared
 	Device  DeviceID
+}
+
+// Ours tells whether a request comes from the organisation's own side: a
+// declared network, the internal entrance, or a validated machine in the tunnel.
+func (o Origin) Ours() bool { return o.Known || o.Channel == Internal || o.Channel == VPN }
+
+// Network is what one stranger can change at will: the whole of an IPv4
+// address, the first half of an IPv6 one (RFC 4291 §2.5.4). Whatever is counted
+// by address is counted by it. Addresses that cannot be read share one place:
+// unknown means refused, sooner.
+func Network(address string) netip.Prefix {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		if ap, err := netip.ParseAddrPort(address); err == nil {
+			a = ap.Addr()
+		}
+	}
+	a = a.Unmap().WithZone("")
+	size := 32
+	if a.Is6() {
+		size = 64
+	}
+	p, err := a.Prefix(size)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
 }

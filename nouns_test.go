@@ -117,3 +117,23 @@ func TestReasonCodesAreAClosedList(t *testing.T) {
 		t.Errorf("%d codes", len(all))
 	}
 }
+
+func TestNetworkIsWhatAStrangerCannotLeave(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7/32", "192.0.2.7:443": "192.0.2.7/32", "::ffff:192.0.2.7": "192.0.2.7/32",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "[2001:db8:1:2::9]:443": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
+		"": "invalid Prefix", "unknown": "invalid Prefix",
+	} {
+		if got := parvis.Network(address).String(); got != want {
+			t.Errorf("%q lies in %s, want %s", address, got, want)
+		}
+	}
+	for from, want := range map[parvis.Origin]bool{
+		{}: false, {Channel: parvis.Mobile}: false, {Channel: parvis.Mobile, Known: true}: true,
+		{Channel: parvis.Internal}: true, {Channel: parvis.VPN}: true,
+	} {
+		if from.Ours() != want {
+			t.Errorf("%+v is ours: %v", from, !want)
+		}
+	}
+}

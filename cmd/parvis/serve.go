@@ -224,6 +224,7 @@ func (s *server) sweep(ctx context.Context) error {
 		}
 		for name, act := range map[string]func(context.Context) error{
 			"messages": s.outbox.Sweep,
+			"refusals": s.counter.Sweep,
 			"budgets": func(ctx context.Context) error {
 				return s.store.Write(ctx, func(tx *store.Tx) error {
 					_, err := s.vault.Sweep(ctx, tx)

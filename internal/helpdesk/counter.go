@@ -8,7 +8,9 @@
 //
 // It refuses to decide: it is given the decision. It does not speak HTTP.
 //
-//	Refuse → reference → Look
+// A refusal can be read for 72 hours; its event stays as long as the record.
+//
+//	Refuse → reference → Look → Sweep
 package helpdesk
 
 import (
@@ -16,6 +18,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -48,6 +51,9 @@ const (
 	manyTold  = 8192        // told within a minute; beyond, the oldest are kept anew
 	longest   = 512         // bytes of a path that are worth keeping
 	reference = 8           // tries at finding a free reference
+
+	readable = 72 * time.Hour // how long a refusal is kept under its reference
+	batch    = 1000           // refusals that one transaction forgets: others wait for it
 )
 
 // Refuse keeps a refusal with its event, and gives its reference. Reference
@@ -105,6 +111,26 @@ func (c *Counter) Look(ctx context.Context, typed string) (Refusal, error) {
 		return Refusal{}, &parvis.Error{Code: parvis.CodeNotFound, Op: "helpdesk.Look", Err: errors.New("not a reference")}
 	}
 	return c.Store.Refusal(ctx, ref)
+}
+
+// Sweep forgets the refusals that are no longer to be read, those of the door
+// too, and records how many. Run it now and then.
+func (c *Counter) Sweep(ctx context.Context) error {
+	for {
+		gone := 0
+		err := c.Store.Write(ctx, func(tx *store.Tx) error {
+			var err error
+			gone, err = tx.SweepRefusals(ctx, tx.Now().Add(-readable), batch)
+			if err != nil || gone == 0 {
+				return err
+			}
+			tx.Record(parvis.Event{Kind: "refusal.swept", Actor: "system", Detail: map[string]string{"count": strconv.Itoa(gone)}})
+			return nil
+		})
+		if err != nil || gone < batch {
+			return err
+		}
+	}
 }
 
 // same names what makes two refusals the same one: who, from where, for what,

@@ -111,3 +111,61 @@ func TestSameRefusalHasOneReferenceForAMinute(t *testing.T) {
 		}
 	})
 }
+
+func TestRefusalsAreForgotten(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store, clock *storetest.Clock) {
+		c := &Counter{Store: s, Clock: clock.Now}
+		ctx := context.Background()
+		old, err := c.Refuse(ctx, refusal(clock))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Write(ctx, func(tx *store.Tx) error { // more than one transaction forgets
+			tx.Record(parvis.Event{Kind: "app.refused", Actor: "system"})
+			for i := range batch + 1 {
+				r := refusal(clock)
+				r.At, r.Reference = tx.Now(), parvis.Reference(fmt.Sprintf("OLD-%d", i))
+				if _, err := tx.AddRefusal(ctx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock.Move(time.Hour)
+		young, err := c.Refuse(ctx, refusal(clock))
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock.Move(readable - time.Hour)
+		for _, moved := range []time.Duration{0, time.Second} {
+			clock.Move(moved)
+			for range 2 {
+				if err := c.Sweep(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := c.Look(ctx, string(old)); (parvis.CodeOf(err) == parvis.CodeNotFound) != (moved > 0) {
+				t.Errorf("%s after its 72 hours: %v", moved, err)
+			}
+		}
+		if _, err := c.Look(ctx, string(young)); err != nil {
+			t.Errorf("one that is still to be read: %v", err)
+		}
+		swept, refused := 0, 0
+		events, err := s.Events(ctx, store.EventFilter{Limit: 100})
+		for _, e := range events {
+			switch {
+			case e.Kind == "refusal.swept" && e.Detail["count"] != "":
+				swept++
+			case e.Kind == "app.refused" && e.Reference == old:
+				refused++
+			}
+		}
+		if err != nil || swept != 2 || refused != 1 {
+			t.Errorf("%d sweeps and %d refusals in the record, %v; want 2 and 1", swept, refused, err)
+		}
+	})
+}

@@ -20,7 +20,11 @@ func (p *Portal) getSecurity(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return err
 	}
-	return v.show(w, r, http.StatusOK, v.securityPage(len(open)))
+	pg := v.securityPage(len(open))
+	if r.URL.Query().Has("changed") {
+		pg.Body = append(page.Stack{page.Notice{Mark: page.Done, Title: v.say("security_password.done")}}, pg.Body.(page.Stack)...)
+	}
+	return v.show(w, r, http.StatusOK, pg)
 }
 
 func (v *visit) securityPage(sessions int) page.Page {
@@ -38,6 +42,7 @@ func (v *visit) securityPage(sessions int) page.Page {
 			{Term: v.say("portal.kept_by"), Text: v.say("actor.it_department.the")},
 			{Term: v.say("portal.forgotten"), Text: v.say("portal.forgotten.agent")},
 		},
+		Actions: []page.Button{{Text: v.say("action.change_password"), Href: ownPassword}},
 	}
 	if !st.PasswordSince.IsZero() {
 		own.Facts[1].Text = v.say("security.password.changed", text.Args{"date": v.p.local(st.PasswordSince)}) + ". " + password + "."
@@ -252,7 +257,7 @@ func (p *Portal) getActivity(w http.ResponseWriter, r *http.Request, v *visit) e
 		return err
 	}
 	var lines page.Timeline
-	older, right := "", map[string]bool{}
+	older, right, shown := "", map[string]bool{}, int64(0)
 	for _, e := range events {
 		// A try is written down as failed before it is looked at; the event that
 		// takes this back comes later, so it is read first.
@@ -260,10 +265,14 @@ func (p *Portal) getActivity(w http.ResponseWriter, r *http.Request, v *visit) e
 		if e.Kind == "sign_in.ok" && try != "" {
 			right[try] = true
 		}
+		// A password shown again by somebody who is in opens no session.
+		if e.Kind == "password.confirmed" {
+			shown = e.Seq
+		}
 		if e.Seq >= before {
 			continue
 		}
-		skip := quiet(e.Kind) || e.Kind == "sign_in.failed" && right[try]
+		skip := quiet(e.Kind) || e.Kind == "sign_in.failed" && right[try] || e.Kind == "sign_in.ok" && e.Seq+1 == shown
 		if !skip && len(lines) == manyEvents {
 			break
 		}

@@ -134,7 +134,7 @@ func screens(tn *town, lang, theme string) map[string]reply {
 
 	in := visit(parvis.Mobile).signIn("A100001")
 	for name, path := range map[string]string{
-		"home": "/", "app_detail": "/app/finances", "app_detail_reduced": "/app/annuaire", "security": "/security", "sessions": "/sessions", "activity": "/activity",
+		"home": "/", "app_detail": "/app/finances", "app_detail_reduced": "/app/annuaire", "security": "/security", "security_password": "/security/password", "sessions": "/sessions", "activity": "/activity",
 		"why_not": "/why/" + refuse(tn, "A100001", "finances", parvis.Mobile), "why_not_assigned": "/why/" + refuse(tn, "A100001", "social", parvis.Mobile), "sign_out": "/signout",
 	} {
 		all[name] = in.get(path)

@@ -331,12 +331,17 @@ func (v *visit) notices() page.Stack {
 		if n.Text == "" && len(told.Reasons[0].Answer.Do) > 0 {
 			n.Text = told.Reasons[0].Answer.Do[0]
 		}
+		if strings.HasPrefix(string(reason.Code), "password_") {
+			n.Actions = []page.Button{{Text: v.say("action.change_now"), Href: ownPassword}}
+		}
 		body = append(body, n)
 	}
 	days, due := v.expiry()
 	if due {
 		told := v.p.Catalog.Reason(v.lang, string(parvis.WhyPasswordExpiring), v.with(text.Args{"n": days, "date": v.p.local(v.standing.PasswordExpires)}))
-		body = append(body, page.Notice{Mark: page.Warn, Title: told.Title, Text: told.Why})
+		body = append(body, page.Notice{
+			Mark: page.Warn, Title: told.Title, Text: told.Why, Actions: []page.Button{{Text: v.say("action.change_now"), Href: ownPassword}},
+		})
 	}
 	if v.sensitive() && !v.standing.SecondEnrolled() {
 		body = append(body, page.Notice{Mark: page.Warn, Title: v.say("home.notice.second"), Text: v.say("security.second.how")})

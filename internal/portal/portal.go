@@ -138,9 +138,12 @@ func (p *Portal) receive(r *http.Request) *visit {
 
 // know finds the session of a request and the facts of its agent.
 func (v *visit) know(r *http.Request) error {
-	s, ok := v.p.Sessions.Of(r)
-	if !ok {
+	s, err := v.p.Sessions.Of(r)
+	switch {
+	case parvis.CodeOf(err) == parvis.CodeNotFound:
 		return nil
+	case err != nil:
+		return err
 	}
 	agent, standing, err := v.p.Directory.Facts(r.Context(), s.Agent)
 	if err != nil {

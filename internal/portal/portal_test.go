@@ -36,7 +36,7 @@ func TestScreens(t *testing.T) {
 		in := tn.from(parvis.Internal, lang).signIn("A100001")
 		for path, screen := range map[string]string{
 			"/": "home", "/?show=open": "home", "/?show=all&q=rien": "home", "/app/finances": "app_detail", "/app/annuaire": "app_detail", "/app/social": "app_detail",
-			"/app/urbanisme": "app_detail", "/security": "security", "/sessions": "sessions", "/activity": "activity", "/activity?show=sign_in": "activity",
+			"/app/urbanisme": "app_detail", "/security": "security", "/security/password": "security_password", "/sessions": "sessions", "/activity": "activity", "/activity?show=sign_in": "activity",
 			"/channel": "help_channels", "/help": "help", "/signout": "sign_out",
 		} {
 			in.get(path).is(screen, http.StatusOK).has("Camille Morel")

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/http"
+	"path"
 	"strings"
 
 	"parvis"
@@ -62,6 +63,8 @@ func (p *Portal) Handler(e *edge.Edge) http.Handler {
 	mine("GET /app/{app}", p.getApp)
 	mine("GET /why/{reference}", p.getWhy)
 	mine("GET /security", p.getSecurity)
+	mine("GET "+ownPassword, p.getPassword)
+	mine("POST "+ownPassword, p.postPassword)
 	mine("GET /sessions", p.getSessions)
 	mine("POST /sessions", p.postSessions)
 	mine("GET /activity", p.getActivity)
@@ -87,7 +90,19 @@ func (p *Portal) Handler(e *edge.Edge) http.Handler {
 		pg.Title = v.say("not_found.method.title")
 		return v.show(w, r, http.StatusMethodNotAllowed, pg)
 	})
-	return mux
+	missing := e.Handle(p.open(func(http.ResponseWriter, *http.Request, *visit) error {
+		return &parvis.Error{Code: parvis.CodeNotFound, Op: "portal"}
+	}))
+	mux.Handle("/assets", missing)
+	// The mux would lead to the tidy form of a path with 307, which repeats what
+	// was posted, passwords too (RFC 9700 §4.12). Nothing of ours is written so.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tidy := path.Clean(r.URL.Path); tidy != r.URL.Path && tidy+"/" != r.URL.Path {
+			missing.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // allowed lists the methods that the site map has for the path of r: there is

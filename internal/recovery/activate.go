@@ -100,16 +100,17 @@ func (d *Desk) Redeem(ctx context.Context, r Redemption) (Redeemed, error) {
 	return out, err
 }
 
-// tryLimits count a try as wrong before it is looked at: by address, and by the
-// agent number typed, whether or not anybody has it.
+// tryLimits count a try as wrong before it is looked at: by network, and by the
+// agent number typed, whether or not anybody has it; on our own side apart, so
+// that no stranger uses up what a newcomer has at the office.
 func (d *Desk) tryLimits(r Redemption) []allowance {
-	perAddress := 5
-	if r.Origin.Known {
-		perAddress = 100 // newcomers side by side in one room
+	perNetwork := 5
+	if r.Origin.Ours() {
+		perNetwork = 100 // newcomers side by side in one room
 	}
-	all := []allowance{d.allowance("redeem address", r.Origin.Address, perAddress, quarter)}
+	all := []allowance{d.allowance("redeem network", networkOf(r.Origin), perNetwork, quarter)}
 	if number, ok := parvis.ParseAgentNumber(r.AgentNumber); ok {
-		all = append(all, d.allowance("redeem number", string(number), 5, quarter))
+		all = append(all, d.allowance("redeem number", sideOf(r.Origin)+string(number), 5, quarter))
 	}
 	return all
 }
@@ -228,7 +229,7 @@ type Stored struct {
 	Quality credential.Quality
 }
 
-// SetPassword ends the activation: the code and the flow are consumed, the
+// SetPassword ends the activation, whatever else of the list was done: the code and the flow are consumed, the
 // password is stored and the contacts are told, all or nothing; of any number
 // of requests at once one succeeds and the others find no flow. Nobody is
 // signed in by it: what comes next is the door.
@@ -289,8 +290,20 @@ func (d *Desk) complete(ctx context.Context, tx *store.Tx, cookie seal.Secret, h
 	if err := d.Vault.SetPassword(ctx, tx, f.Agent, hashed, d.demands(agent).PasswordDays); err != nil {
 		return err
 	}
+	done, err := tx.Activation(ctx, f.Agent)
+	if err != nil {
+		return err
+	}
+	identity := "unchecked"
+	switch {
+	case done.Reported.After(done.Confirmed):
+		identity = "disputed"
+	case !done.Confirmed.IsZero():
+		identity = "confirmed"
+	}
 	tx.Record(parvis.Event{
 		Kind: "activation.completed", Agent: f.Agent, Actor: string(f.Agent), Channel: from.Channel, Address: from.Address,
+		Detail: map[string]string{"identity": identity},
 	})
 	_, err = d.Outbox.Queue(ctx, tx, notify.Message{
 		Agent: f.Agent, To: notify.Contacts(agent), Lang: lang, Template: "mail_reset_done",

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/url"
-	"strings"
 	"time"
 
 	"parvis"
@@ -73,7 +72,7 @@ type Answer struct {
 func (d *Desk) Start(ctx context.Context, pair Pair) (Answer, error) {
 	defer d.level(ctx, time.Now())
 	number, _ := parvis.ParseAgentNumber(pair.AgentNumber)
-	email := strings.ToLower(strings.TrimSpace(pair.Email))
+	email := credential.Canonical(pair.Email)
 	code, token := d.newTicket()
 	answer := Answer{Sender: d.Outbox.From(), Subject: d.Outbox.Subject(pair.Lang, "mail_activation")}
 	limits := d.startLimits(number, email, pair.Origin)
@@ -112,8 +111,8 @@ func (d *Desk) Start(ctx context.Context, pair Pair) (Answer, error) {
 		outcome := "no_match"
 		if agent != nil {
 			event.Agent = agent.Number
-			if matches(agent, email) {
-				outcome, err = d.write(ctx, tx, agent, standing, pair, code, token)
+			if to := onRecord(agent, email); to != "" {
+				outcome, err = d.write(ctx, tx, agent, standing, pair, to, code, token)
 			}
 		}
 		event.Detail = map[string]string{"outcome": outcome}
@@ -171,45 +170,60 @@ func exhausted(ctx context.Context, use func(context.Context, [32]byte, int, tim
 	return until, nil
 }
 
-// startLimits are the limits of a request: of the pair as typed, known or not;
-// of the address it came from; of everybody together.
+// startLimits are the limits of a request: of everybody together, of the network
+// it came from, of the number typed and of the pair, known or not. Our own side
+// and everybody else have each their own, so that no stranger can close the
+// activation for the city.
 func (d *Desk) startLimits(number parvis.AgentNumber, email string, from parvis.Origin) []allowance {
-	perAddress := 20
-	if from.Known {
-		perAddress = 400 // a whole building arrives through one address
+	side, perNetwork := sideOf(from), 20
+	if from.Ours() {
+		perNetwork = 400 // a whole building arrives through one address
 	}
-	pair := string(number) + "\x00" + email
+	pair := side + string(number) + "\x00" + email
 	return []allowance{
-		d.allowance("start everybody", "", 4000, quarter),
-		d.allowance("start address", from.Address, perAddress, quarter),
+		d.allowance("start everybody", side, 4000, quarter),
+		d.allowance("start network", networkOf(from), perNetwork, quarter),
+		d.allowance("start number", side+string(number), 12, quarter),
+		d.allowance("start number of the day", side+string(number), 40, day),
 		d.allowance("start pair", pair, 3, quarter),
 		d.allowance("start pair of the day", pair, 10, day),
 	}
 }
 
-// write sends what a matching pair deserves, and says what it was.
-func (d *Desk) write(ctx context.Context, tx *store.Tx, agent *parvis.Agent, standing *parvis.Standing, pair Pair, code, token string) (string, error) {
+func sideOf(from parvis.Origin) string {
+	if from.Ours() {
+		return "ours\x00"
+	}
+	return "elsewhere\x00"
+}
+
+// networkOf names where a request came from. One network may hold both sides.
+func networkOf(from parvis.Origin) string {
+	return sideOf(from) + parvis.Network(from.Address).String()
+}
+
+// write sends what a matching pair deserves, and says what it was. to is the
+// address on record that matched: nothing is sent to one as typed.
+func (d *Desk) write(ctx context.Context, tx *store.Tx, agent *parvis.Agent, standing *parvis.Standing, pair Pair, to, code, token string) (string, error) {
 	message := notify.Message{
 		Agent: agent.Number, Lang: pair.Lang,
 		Args: text.Args{"name": agent.Name(), "agent_number": string(agent.Number), "date_time": tx.Now()},
 	}
 	if why := cannot(agent, standing, tx.Now()); why != "" {
-		message.To, message.Template, message.Cause = []string{strings.TrimSpace(pair.Email)}, "mail_blocked_cause", why
+		message.To, message.Template, message.Cause = []string{to}, "mail_blocked_cause", why
 		_, err := d.Outbox.Queue(ctx, tx, message)
 		return string(why), err
 	}
 	until := tx.Now().Add(mailGood)
-	if err := d.put(ctx, tx, agent.Number, "mail", "system", code, token, until); err != nil {
-		return "", err
-	}
 	message.To, message.Template, message.Code, message.Until = notify.Contacts(agent), "mail_activation", code, until
 	message.Args["date_time"] = until
 	message.Link = d.portal(pair.Origin.Channel) + "/activate?link=" + url.QueryEscape(token)
+	// The code of before stays good unless this one really leaves.
 	queued, err := d.Outbox.Queue(ctx, tx, message)
-	if err == nil && !queued {
-		return "limited", nil
+	if err != nil || !queued {
+		return "limited", err
 	}
-	return "sent", err
+	return "sent", d.put(ctx, tx, agent.Number, "mail", "system", code, token, until)
 }
 
 // portal is the address of the entrance that was used, or of any other one when
@@ -238,14 +252,15 @@ func cannot(agent *parvis.Agent, standing *parvis.Standing, at time.Time) parvis
 	return ""
 }
 
-// matches tells whether an address is one that HR knows for the agent.
-func matches(agent *parvis.Agent, email string) bool {
+// onRecord gives the address that HR knows for the agent and that reads as the
+// one typed, in its canonical form; empty when there is none.
+func onRecord(agent *parvis.Agent, email string) string {
 	for _, known := range notify.Contacts(agent) {
-		if strings.EqualFold(known, email) {
-			return true
+		if credential.Canonical(known) == email {
+			return known
 		}
 	}
-	return false
+	return ""
 }
 
 // Issue makes a code to hand over in person or on paper, good until expires. It

@@ -6,6 +6,11 @@
 // the password is stored and never after; a task list that loses nothing when
 // the browser closes; and that a redemption never signs anybody in.
 //
+// The tasks may be done in any order (ASVS 2.3.1: none rests on another). The
+// code is what proves who comes; reading what HR wrote proves nothing, and may
+// be left out. The password ends the list: the overview says so before, the last
+// page says what was left out, and activation.completed records it for HR.
+//
 // It refuses to know HTTP and the rules of passwords (package credential).
 //
 // # How the portal uses it

@@ -29,6 +29,9 @@
 //	StepDone: Keeper.Give(w, out.Token), the device cookie from out.Device when
 //	  it is not empty, and 303 to where out.Return leads.
 //
+//	POST /security/password  Renew: somebody who is in chooses another password.
+//	  StepDone gives the Token that takes the place of the session's.
+//
 // "Change" beside the identifier is a plain link to GET /signin. Return is
 // opaque here: the portal's return ticket, carried sealed in out.Flow. Times are
 // in the organisation's zone. Nothing else about a refusal without a session may

@@ -6,8 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
@@ -43,8 +43,7 @@ type Hub struct {
 	Profiles []parvis.Profile // for the days a password lasts and who needs a second proof
 	Domains  []string         // of professional addresses; none: any address is taken for one
 
-	mu     sync.Mutex
-	waited [2]map[[32]byte]parvis.Reference // young and old
+	waits waits
 }
 
 // In is one answer given at the door, and how it arrived. Everything but Origin
@@ -194,19 +193,50 @@ func (h *Hub) prove(ctx context.Context, in In, p page, out Outcome) (Outcome, e
 		return Outcome{}, err
 	}
 	switch {
-	case verdict.Busy:
-		out.Retry = verdict.Next
-		out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyServiceUnavailable})
-		return h.ask(out, p, StepSecret)
-	case verdict.Limited:
-		out.Retry = verdict.Next
-		out.Args["n"] = max(1, int((verdict.Next+time.Minute-1)/time.Minute))
-		out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyRateLimited, At: h.local(h.Clock().Add(verdict.Next))})
+	case h.busy(&out, verdict):
 		return h.ask(out, p, StepSecret)
 	case !verdict.OK:
 		return h.fail(ctx, in, p, out, agent, standing, verdict)
 	}
 	return h.pass(ctx, in, p, out, try, standing, verdict)
+}
+
+// busy tells whether a try was put off, and says when to come back.
+func (h *Hub) busy(out *Outcome, v credential.Verdict) bool {
+	switch {
+	case v.Busy:
+		out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyServiceUnavailable})
+	case v.Limited:
+		out.Args["n"] = max(1, int((v.Next+time.Minute-1)/time.Minute))
+		out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyRateLimited, At: h.local(h.Clock().Add(v.Next))})
+	default:
+		return false
+	}
+	out.Retry = v.Next
+	return true
+}
+
+// wrong says what may be said to anybody of a password that is not right, or
+// not examined, and names the step.
+func (h *Hub) wrong(out *Outcome, v credential.Verdict) Step {
+	if !v.Wait.IsZero() {
+		why := parvis.Reason{Code: parvis.WhyAccountLockedAttempts, At: h.local(v.Wait)}
+		out.Args["time"] = why.At
+		out.Reasons = append(out.Reasons, why)
+		return StepWait
+	}
+	out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyCredentialsIncorrect})
+	if v.Left > 0 {
+		out.Reasons = append(out.Reasons, parvis.Reason{Code: parvis.WhyLockWarning})
+		out.Args["n"], out.Args["duration"] = v.Left, v.Next
+	}
+	return StepSecret
+}
+
+// tellLocked tells the owner of an account that a wait began.
+func (h *Hub) tellLocked(ctx context.Context, tx *store.Tx, agent *parvis.Agent, v credential.Verdict) error {
+	_, err := h.Outbox.Queue(ctx, tx, h.message(tx, agent, "mail_locked", "", text.Args{"time": v.Wait, "when": tx.Now()}))
+	return err
 }
 
 // who finds the agent an identifier names; both are nil when it names nobody.
@@ -227,27 +257,23 @@ func (h *Hub) who(ctx context.Context, identifier string) (*parvis.Agent, *parvi
 // what may be said to anybody; the reference and the mailbox of the account
 // know more.
 func (h *Hub) fail(ctx context.Context, in In, p page, out Outcome, agent *parvis.Agent, standing *parvis.Standing, v credential.Verdict) (Outcome, error) {
-	said := parvis.Reason{Code: parvis.WhyCredentialsIncorrect}
-	step := StepSecret
-	if !v.Wait.IsZero() {
-		said, step = parvis.Reason{Code: parvis.WhyAccountLockedAttempts, At: h.local(v.Wait)}, StepWait
-		out.Args["time"] = said.At
-	}
-	reasons := []parvis.Reason{said}
-	if step == StepSecret && v.Left > 0 {
-		reasons = append(reasons, parvis.Reason{Code: parvis.WhyLockWarning})
-		out.Args["n"], out.Args["duration"] = v.Left, v.Next
-	}
-	out.Reasons = append(out.Reasons, reasons...)
-	repeat := h.Keys.MAC("wait", []byte(p.Identifier), []byte(in.Origin.Address), []byte(v.Wait.String()))
-	if ref, known := h.toldAlready(repeat); known && step == StepWait && !v.LockedNow {
-		out.Reference = ref
-		return h.ask(out, p, step)
+	before := len(out.Reasons)
+	step := h.wrong(&out, v)
+	reasons := out.Reasons[before:]
+	// However it is written, one identifier has one wait, told once to one network.
+	wait := h.Keys.MAC("wait", []byte(credential.Canonical(p.Identifier)),
+		[]byte(parvis.Network(in.Origin.Address).String()), strconv.AppendInt(nil, v.Wait.UnixMicro(), 10))
+	if step == StepWait && !v.LockedNow {
+		ref, quiet := h.waits.quiet(wait, in.Origin, h.Clock())
+		if quiet {
+			out.Reference = ref
+			return h.ask(out, p, step)
+		}
 	}
 	cause := hidden(agent, standing, h.Clock())
 	err := h.Store.Write(ctx, func(tx *store.Tx) error {
 		out.Reference = ""
-		event := parvis.Event{Kind: "sign_in.refused", Reasons: []parvis.ReasonCode{said.Code}}
+		event := parvis.Event{Kind: "sign_in.refused", Reasons: []parvis.ReasonCode{reasons[0].Code}}
 		if cause.Code != "" {
 			event.Reasons = append(event.Reasons, cause.Code)
 		}
@@ -256,9 +282,7 @@ func (h *Hub) fail(ctx context.Context, in In, p page, out Outcome, agent *parvi
 			return err
 		}
 		if v.LockedNow {
-			if _, err := h.Outbox.Queue(ctx, tx, h.message(tx, agent, "mail_locked", "", text.Args{
-				"time": v.Wait, "when": tx.Now(),
-			})); err != nil {
+			if err := h.tellLocked(ctx, tx, agent, v); err != nil {
 				return err
 			}
 		}
@@ -274,33 +298,9 @@ func (h *Hub) fail(ctx context.Context, in In, p page, out Outcome, agent *parvi
 		return Outcome{}, err
 	}
 	if step == StepWait {
-		h.tell(repeat, out.Reference)
+		h.waits.tell(wait, out.Reference)
 	}
 	return h.ask(out, p, step)
-}
-
-// maxWaited bounds the references remembered for people who try again during
-// a wait: each then costs a look in memory, not a write.
-const maxWaited = 4096
-
-func (h *Hub) toldAlready(key [32]byte) (parvis.Reference, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, m := range h.waited {
-		if ref, ok := m[key]; ok {
-			return ref, true
-		}
-	}
-	return "", false
-}
-
-func (h *Hub) tell(key [32]byte, ref parvis.Reference) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.waited[0] == nil || len(h.waited[0]) >= maxWaited {
-		h.waited[1], h.waited[0] = h.waited[0], map[[32]byte]parvis.Reference{}
-	}
-	h.waited[0][key] = ref
 }
 
 // hidden is what keeps an agent out besides the password: the cause that only

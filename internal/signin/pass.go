@@ -225,7 +225,8 @@ func (h *Hub) changed(ctx context.Context, tx *store.Tx, in In, p page, out *Out
 	if err := tx.UseFlows(ctx, agent.Number); err != nil { // they were proven with the old one
 		return err
 	}
-	if _, err := h.Keeper.EndAll(tx, agent.Number, parvis.SessionID{}, "password_changed"); err != nil {
+	ended, err := h.Keeper.EndAll(tx, agent.Number, parvis.SessionID{}, "password_changed")
+	if err != nil {
 		return err
 	}
 	device := credential.Verdict{Proven: f.Device != "", Device: f.Device}
@@ -235,7 +236,7 @@ func (h *Hub) changed(ctx context.Context, tx *store.Tx, in In, p page, out *Out
 			return err
 		}
 	}
-	if _, err := h.Outbox.Queue(ctx, tx, h.message(tx, agent, "mail_reset_done", in.Lang, text.Args{})); err != nil {
+	if _, err := h.Outbox.Queue(ctx, tx, h.message(tx, agent, "mail_reset_done", in.Lang, text.Args{"n": ended})); err != nil {
 		return err
 	}
 	proofs := []parvis.Proof{{Kind: parvis.Password, At: tx.Now()}}

@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Exec lets tests change a table of their own.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
@@ -24,3 +27,9 @@ func (r reader) Try(ctx context.Context, query string) error {
 
 // Waiting counts the writes in the queue.
 func Waiting(s *Store) int { return len(s.queue) }
+
+// Age makes the last look at the events of others that much older.
+func Age(s *Store, d time.Duration) { s.feed.seen.Add(-int64(d)) }
+
+// Look looks now.
+func Look(ctx context.Context, s *Store) error { return s.look(ctx) }

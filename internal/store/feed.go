@@ -24,16 +24,17 @@ type feed struct {
 	mu        sync.Mutex
 	next      int64 // the position of the next event to show
 	followers []func([]parvis.Event)
-	seen      atomic.Int64 // when the last look succeeded, in nanoseconds since the process began
+	seen      atomic.Int64 // when the last look that succeeded began, in nanoseconds since the process did
 }
 
 var processStart = time.Now()
 
-func (f *feed) look() { f.seen.Store(int64(time.Since(processStart))) }
+// looked notes that everything committed before a moment was shown.
+func (f *feed) looked(at time.Duration) { f.seen.Store(int64(at)) }
 
-func (f *feed) late() bool {
-	return time.Since(processStart)-time.Duration(f.seen.Load()) > lateAfter
-}
+// behind notes that something committed was not shown: until the next look
+// nobody may believe otherwise.
+func (f *feed) behind() { f.seen.Store(-2 * int64(lateAfter)) }
 
 // Follow has f called with every event committed from now on, in order and
 // without a gap: for commits made here before Write answers, for those of
@@ -46,13 +47,23 @@ func (s *Store) Follow(f func([]parvis.Event)) {
 	s.feed.followers = append(s.feed.followers, f)
 }
 
+// Current tells whether memory that follows the store may be believed: what was
+// committed, here or by another process, until five seconds ago was shown to
+// the followers. It is cheap enough for every request, and false is the answer
+// when the database cannot be read: whoever decides from memory must then say
+// that they cannot (product rules 4 and 10).
+func (s *Store) Current() bool {
+	return time.Since(processStart)-time.Duration(s.feed.seen.Load()) <= lateAfter
+}
+
 // committed shows what this process has just committed, after whatever others
 // committed before it.
 func (f *feed) committed(s *Store, from int64, events []parvis.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.catchUp(s, from); err != nil {
+	if err := f.catchUp(s.ctx, s, from); err != nil {
 		// The watcher goes on from there, in order.
+		f.behind()
 		s.o.Log.Error("events of other processes cannot be read", "cause", err)
 		return
 	}
@@ -64,9 +75,9 @@ func (f *feed) committed(s *Store, from int64, events []parvis.Event) {
 }
 
 // catchUp shows the events below a position that were not shown yet.
-func (f *feed) catchUp(s *Store, below int64) error {
+func (f *feed) catchUp(ctx context.Context, s *Store, below int64) error {
 	for f.next < below {
-		events, err := s.Events(s.ctx, EventFilter{From: f.next, Before: below, Limit: pageSize})
+		events, err := s.Events(ctx, EventFilter{From: f.next, Before: below, Limit: pageSize})
 		if err != nil {
 			return err
 		}
@@ -122,15 +133,19 @@ func (s *Store) watcher() {
 func (s *Store) look(ctx context.Context) error {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
+	// A connection that went silent is given up, so that another is tried.
+	ctx, cancel := context.WithTimeout(ctx, 2*lateAfter)
+	defer cancel()
+	began := time.Since(processStart)
 	var last sql.NullInt64
 	if err := s.q.QueryRowContext(ctx, "SELECT max(seq) FROM event").Scan(&last); err != nil {
 		return err
 	}
 	if last.Valid {
-		if err := s.feed.catchUp(s, last.Int64+1); err != nil {
+		if err := s.feed.catchUp(ctx, s, last.Int64+1); err != nil {
 			return err
 		}
 	}
-	s.feed.look()
+	s.feed.looked(began)
 	return nil
 }

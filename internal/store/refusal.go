@@ -74,3 +74,11 @@ func (tx *Tx) AddRefusal(ctx context.Context, r Refusal) (bool, error) {
 		r.App, r.Path, string(facts), string(decision), int64(r.Generation)) //nolint:gosec // a small counter
 	return n > 0, fail(op, err)
 }
+
+// SweepRefusals forgets refusals told before a moment, the oldest first, at
+// most limit of them, and tells how many went. Their events stay.
+func (tx *Tx) SweepRefusals(ctx context.Context, before time.Time, limit int) (int, error) {
+	n, err := tx.exec(ctx, `DELETE FROM refusal WHERE reference IN
+		(SELECT reference FROM refusal WHERE at < $1 ORDER BY at LIMIT $2)`, micros(before), limit)
+	return int(n), fail("store.SweepRefusals", err)
+}

@@ -9,7 +9,8 @@
 //   - events at positions without a gap, in a Merkle tree whose signed head is
 //     written by the same commit;
 //   - memory kept true: [Store.Follow] shows each committed event once, in
-//     order, whichever process committed it.
+//     order, whichever process committed it; [Store.Current] tells when that
+//     cannot be done, and memory is not to be believed.
 //
 // It refuses to know what anything means: no rule, no secret in clear, no HTTP.
 //
@@ -108,12 +109,13 @@ func (s *Store) begin(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
+	opened := time.Since(processStart)
 	size, err := s.size(ctx)
 	if err != nil {
 		return err
 	}
 	s.feed.next = size
-	s.feed.look()
+	s.feed.looked(opened)
 	if err := s.openHeads(ctx); err != nil {
 		return err
 	}
@@ -149,7 +151,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	if _, err := s.size(ctx); err != nil {
 		return fail(op, err)
 	}
-	if s.feed.late() {
+	if !s.Current() {
 		return &parvis.Error{Code: parvis.CodeUnavailable, Op: op, Err: errors.New("events of other processes are not seen")}
 	}
 	return nil

@@ -287,6 +287,32 @@ func TestFollowersSeeWhatIsCommittedBeforeTheCallerHears(t *testing.T) {
 	})
 }
 
+// The attack: keep a process from seeing what others commit, without stopping it.
+func TestUnseenEventsAreKnownToBeUnseen(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, address string) {
+		ctx := context.Background()
+		s, err := store.Open(ctx, store.Options{URL: address, Clock: new(storetest.Clock).Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		write(t, s, func(tx *store.Tx) error { tx.Record(parvis.Event{Kind: "a"}); return nil })
+		db := by(t, address)
+		run(t, db, "ALTER TABLE event RENAME TO hidden")
+		if err := store.Look(ctx, s); err == nil {
+			t.Error("the events are seen although nobody can read them")
+		}
+		store.Age(s, 5*time.Second)
+		if s.Current() || s.Ready(ctx) == nil {
+			t.Error("current after five seconds without a look")
+		}
+		run(t, db, "ALTER TABLE hidden RENAME TO event")
+		if err := store.Look(ctx, s); err != nil || !s.Current() || s.Ready(ctx) != nil {
+			t.Errorf("after a look: current %v, %v", s.Current(), err)
+		}
+	})
+}
+
 func TestATransactionSeesItsOwnChangesAndOneMoment(t *testing.T) {
 	storetest.EachURL(t, func(t *testing.T, address string) {
 		ctx := context.Background()
