@@ -292,7 +292,8 @@ func TestPanicsBecomeAnswers(t *testing.T) {
 	}
 	h.app = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	defer func() {
-		if v := recover(); v != http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+		v := recover()
+		if err, ok := v.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 			t.Errorf("an aborted answer became %v", v)
 		}
 	}()
