@@ -28,6 +28,12 @@ type App struct {
 	CrossOrigin bool // it takes posts from other sites and defends itself
 
 	Headers bool // also send Remote-User and the like, not only Parvis-Assertion
+
+	// PassHeaders names request headers that reach it besides the usual ones,
+	// as its clients write them. No name by which the front door speaks can be
+	// among them. Authorization always passes: whoever is behind the door may
+	// show the application a token of its own.
+	PassHeaders []string
 }
 
 // Seconds is a duration as a whole number of seconds, so that it reads in a file.

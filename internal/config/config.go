@@ -148,6 +148,7 @@ type App struct {
 	ProofMaxAge string   `yaml:"proof_max_age" doc:"How old the second proof may be: 15m. Empty: the whole session."`
 	HRDocuments bool     `yaml:"hr_documents" doc:"Pay slips and certificates: open until the documents period ends."`
 	HRService   bool     `yaml:"hr_service" doc:"An HR self-service: open during long absences."`
+	PassHeaders []string `yaml:"pass_headers" doc:"Request headers it needs besides the usual ones. Identity and forwarding headers never pass."`
 	CrossOrigin bool     `yaml:"cross_origin_posts" doc:"It takes posts from other sites and defends itself; otherwise they are refused before it."`
 	Headers     bool     `yaml:"identity_headers" doc:"Also send Remote-User, Remote-Name, Remote-Email and Remote-Groups."`
 }

@@ -31,7 +31,7 @@ func (c *Config) Apps() []parvis.App {
 			ReducedCan: parvis.Words(a.ReducedCan), ReducedNot: parvis.Words(a.ReducedNot),
 			Entitled: a.Entitled, Second: a.Second, SecondOn: channels(a.SecondOn),
 			OnDeviceVPN: a.DeviceVPN, OfficeHours: a.OfficeHours, ProofMaxAge: parvis.Seconds(age.Seconds()),
-			HRDocuments: a.HRDocuments, HRService: a.HRService, CrossOrigin: a.CrossOrigin, Headers: a.Headers,
+			HRDocuments: a.HRDocuments, HRService: a.HRService, PassHeaders: a.PassHeaders, CrossOrigin: a.CrossOrigin, Headers: a.Headers,
 		}
 	}
 	return all

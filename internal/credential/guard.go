@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"parvis"
 )
 
 // guard keeps what no account can see: one address that tries many accounts,
@@ -66,10 +68,10 @@ func (g *guard) admit(from string, password mark, account [32]byte, now time.Tim
 		c.told = true
 		return now.Add(addressSpan), found
 	}
-	w, _ := g.addresses.at(network(from), now, addressSpan, maxAddresses)
+	w, _ := g.addresses.at(parvis.Network(from), now, addressSpan, maxAddresses)
 	if w == nil {
 		w = &window{}
-		g.addresses.put(network(from), w)
+		g.addresses.put(parvis.Network(from), w)
 	}
 	// A try that lies more than its span ahead is from before the clock went back.
 	at := time.UnixMicro(w.at[w.next])
@@ -86,32 +88,10 @@ func (g *guard) admit(from string, password mark, account [32]byte, now time.Tim
 func (g *guard) forgive(from string, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if w, ok := g.addresses.at(network(from), now, addressSpan, maxAddresses); ok {
+	if w, ok := g.addresses.at(parvis.Network(from), now, addressSpan, maxAddresses); ok {
 		last := (w.next + perAddress - 1) % perAddress
 		w.at[last], w.next = 0, last
 	}
-}
-
-// network is what one stranger can change at will: the whole of an IPv4
-// address, the first half of an IPv6 one. Addresses that cannot be read share
-// one place: unknown means refused, sooner.
-func network(from string) netip.Prefix {
-	a, err := netip.ParseAddr(from)
-	if err != nil {
-		if ap, err := netip.ParseAddrPort(from); err == nil {
-			a = ap.Addr()
-		}
-	}
-	a = a.Unmap().WithZone("")
-	size := 32
-	if a.Is6() {
-		size = 64
-	}
-	p, err := a.Prefix(size)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
 }
 
 // generations is a bounded table that forgets: a young half and an old half;

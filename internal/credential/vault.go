@@ -431,12 +431,11 @@ func (v *Vault) event(kind string, t Try, p place) parvis.Event {
 // address of one would wait together, and those of nobody would not.
 func (v *Vault) find(ctx context.Context, t Try) (place, error) {
 	p := place{class: elsewhere, secret: v.pepper(t.Password)}
-	identifier := []byte(canonical(t.Typed))
+	identifier := []byte(Canonical(t.Typed))
 	if t.Agent != nil {
 		p.number = t.Agent.Number
 	}
-	// A validated machine in the tunnel is no stranger's either.
-	if t.Origin.Known || t.Origin.Channel == parvis.Internal || t.Origin.Channel == parvis.VPN {
+	if t.Origin.Ours() {
 		p.class = known
 	}
 	for secret := range strings.SplitSeq(t.Device, deviceSep) {
@@ -476,10 +475,11 @@ func (v *Vault) pepper(password seal.Secret) [32]byte {
 	return v.Keys.MAC("pepper", []byte(norm.NFKC.String(typed)))
 }
 
-// canonical makes one identifier of what people type for the same one. It folds
+// Canonical makes one identifier of what people type for the same one. It folds
 // at least what the directory folds to find somebody, and an address has no
-// tag: whatever could be varied without end would give tries without end.
-func canonical(typed string) string {
+// tag: whatever could be varied without end would give tries without end. It is
+// for counting and comparing; nothing is ever sent to it.
+func Canonical(typed string) string {
 	typed = strings.Join(strings.Fields(typed), "")
 	if len(typed) > 512 { // longer than any number, and any address (RFC 5321 §4.5.3.1)
 		typed = typed[:512]

@@ -516,11 +516,11 @@ func TestCanonical(t *testing.T) {
 		"Marie.Durand+test@Example.ORG ": "marie.durand@example.org",
 		"a+b":                            "a+b",
 	} {
-		if got := canonical(typed); got != want {
+		if got := Canonical(typed); got != want {
 			t.Errorf("%q: %q, want %q", typed, got, want)
 		}
 	}
-	if n := len(canonical(strings.Repeat("x", 1<<20))); n > 512 {
+	if n := len(Canonical(strings.Repeat("x", 1<<20))); n > 512 {
 		t.Errorf("%d bytes", n)
 	}
 }

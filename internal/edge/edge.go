@@ -1,9 +1,6 @@
 package edge
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -53,11 +50,7 @@ func (e *Edge) Handler(en Entrance) http.Handler {
 	}))
 	portal := protect.Handler(http.HandlerFunc(e.portal))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		origin := en.origin(r)
-		ctx := context.WithValue(r.Context(), originKey{}, origin)
-		id := requestID()
-		ctx = context.WithValue(ctx, requestIDKey{}, id)
-		r = r.WithContext(ctx)
+		r = WithOrigin(r, en.origin(r))
 		defer e.recovered(w, r)
 
 		_, app, ok := e.Addresses.Find(r.Host)
@@ -77,7 +70,7 @@ func (e *Edge) Handler(en Entrance) http.Handler {
 			e.Apps.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("X-Request-Id", id)
+		w.Header().Set("X-Request-Id", RequestID(r))
 		portal.ServeHTTP(w, r)
 	})
 }
@@ -161,12 +154,6 @@ func (e *Edge) recovered(w http.ResponseWriter, r *http.Request) {
 	}
 	e.Log.Error("handler panicked", "request", RequestID(r), "panic", v, "stack", string(debug.Stack()))
 	e.fail(w, r, &parvis.Error{Code: parvis.CodeInternal, Op: "edge.panic"})
-}
-
-func requestID() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // crypto/rand.Read never fails
-	return hex.EncodeToString(b[:])
 }
 
 func replaceOnce(s, old, repl string) string {

@@ -2,6 +2,8 @@ package edge
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -19,26 +21,42 @@ type Entrance struct {
 	KeyFile  string
 }
 
-type originKey struct{}
+// arrival is what the edge knows of a request: one value in its context,
+// because this is done for every request.
+type arrival struct {
+	origin parvis.Origin
+	id     [8]byte
+}
 
-type requestIDKey struct{}
+type arrivalKey struct{}
+
+func arrived(r *http.Request) *arrival {
+	a, _ := r.Context().Value(arrivalKey{}).(*arrival)
+	return a
+}
 
 // Origin tells how r arrived, as the edge decided it. The zero Origin, for a
 // request that did not pass the edge, is an unknown entrance: it opens nothing.
 func Origin(r *http.Request) parvis.Origin {
-	o, _ := r.Context().Value(originKey{}).(parvis.Origin)
-	return o
+	if a := arrived(r); a != nil {
+		return a.origin
+	}
+	return parvis.Origin{}
 }
 
 // RequestID names the request in the logs and in the answer.
 func RequestID(r *http.Request) string {
-	id, _ := r.Context().Value(requestIDKey{}).(string)
-	return id
+	if a := arrived(r); a != nil {
+		return hex.EncodeToString(a.id[:])
+	}
+	return ""
 }
 
 // WithOrigin gives r an origin. The edge calls it; so may a test.
 func WithOrigin(r *http.Request, o parvis.Origin) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), originKey{}, o))
+	a := &arrival{origin: o}
+	_, _ = rand.Read(a.id[:]) // crypto/rand.Read never fails
+	return r.WithContext(context.WithValue(r.Context(), arrivalKey{}, a))
 }
 
 // origin decides the entrance. A listener that proves "internal" but declares

@@ -41,9 +41,13 @@ type identities struct {
 	}
 }
 
-// identityKey names a visit of a session at one set of proofs: raising gives
-// the session another name.
-type identityKey struct{ visit, session parvis.SessionID }
+// identityKey names a visit of a session at one set of proofs, through one
+// entrance: raising gives the session another name, and an application trusts
+// what it reads of the entrance.
+type identityKey struct {
+	visit, session parvis.SessionID
+	channel        parvis.Channel
+}
 
 func (c *identities) get(k identityKey, version uint32, now int64) *identity {
 	p := &c.parts[int(k.visit[1])%len(c.parts)]
@@ -91,7 +95,7 @@ type claims struct {
 
 // identity gives what the application is told of whoever makes this request.
 func (g *Gateway) identity(ctx context.Context, up *upstream, v session.Visit, ch parvis.Channel, now time.Time) (*identity, error) {
-	key := identityKey{v.ID, v.Session}
+	key := identityKey{v.ID, v.Session, ch}
 	if i := g.identities.get(key, v.Version, now.UnixMicro()); i != nil {
 		return i, nil
 	}

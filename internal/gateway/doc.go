@@ -1,12 +1,14 @@
 // Package gateway opens applications: it finds the one a host names, decides,
 // and passes the request on or explains.
 //
-// It promises that a request reaches an application only with a decision that
-// is open now, taken by the one function; that the application reads who is
-// there from us alone, signed; that nothing a client wrote passes for ours; that
-// an open stream ends within about a second of the decision; that a refusal
-// leads to its explanation and never in circles; and that an application which
-// is down is told as such, under a reference. A request that goes through
+// It promises that a request reaches an application only with a decision that is
+// open now, taken by the one function; that the application reads who is there
+// from us alone, signed; that nothing a client wrote passes for ours, for only
+// listed request headers pass (Authorization does: it is between a client and
+// its application); that nothing opens from memory while memory cannot be kept
+// true; that an open stream ends within about a second of the decision; that a
+// refusal leads to its explanation and never in circles; and that an application
+// which is down is told as such, under a reference. A request that goes through
 // writes nothing and reads memory only.
 //
 // It refuses to know what a proof is, how somebody signs in, how a rule is

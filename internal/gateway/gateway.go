@@ -99,9 +99,12 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	if !up.app.CrossOrigin && foreign(r) {
 		return &parvis.Error{Code: parvis.CodeRefused, Op: op, Err: errors.New("sent by another site")}
 	}
-	v, ok := g.Keeper.At(r, id)
-	if !ok {
+	v, err := g.Keeper.At(r, id)
+	switch {
+	case parvis.CodeOf(err) == parvis.CodeNotFound:
 		return g.stranger(w, r, ch, up)
+	case err != nil:
+		return err
 	}
 	now := g.Clock()
 	until, ok, err := g.stands(r.Context(), v, up, origin, now)
@@ -207,7 +210,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, p *passage) error
 		on.Body = &intake{ReadCloser: r.Body, p: p, trailer: r}
 		on.Trailer = nil
 		for name := range r.Trailer {
-			if !forbidden(name) {
+			if p.up.passes(name) {
 				if p.trailer == nil {
 					p.trailer = http.Header{}
 				}

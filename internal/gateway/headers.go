@@ -2,19 +2,26 @@ package gateway
 
 import (
 	"net/http"
+	"net/textproto"
 	"strings"
 )
 
-// clean takes out of a request everything that an application could believe
-// and that only the front door may say (RFC 9700 §4.13, ASVS 4.1.3): who is
-// there, through what they came, under which address.
-func clean(h http.Header) {
+// clean leaves in a request what may reach an application, and nothing that
+// it could take for the word of the front door (RFC 9700 §4.13, ASVS 4.1.3):
+// who is there, through what they came, under which address. Applications,
+// and the modules in front of them, believe more names than anybody can list;
+// so what passes is listed.
+func (up *upstream) clean(h http.Header) {
 	for name := range h {
-		if forbidden(name) {
+		if !up.passes(name) {
 			delete(h, name)
 		}
 	}
 }
+
+// passes tells whether a request header or trailer reaches the application.
+// name is as net/http gives it: each word begins with a capital.
+func (up *upstream) passes(name string) bool { return usual[name] || family(name) || up.extra[name] }
 
 // sameOrigin has no exceptions.
 var sameOrigin = http.NewCrossOriginProtection()
@@ -33,40 +40,40 @@ func foreign(r *http.Request) bool {
 	return sameOrigin.Check(r) != nil
 }
 
-// forbidden tells whether a request header stops here. name is as net/http
-// gives it: each word begins with a capital.
+// usual are the request headers of the registry (RFC 9110 §18.4) that go from
+// end to end and say nothing of who is there or whence, and those by which
+// browsers and the scripts of pages work.
 //
-// CGI, FastCGI, WSGI and PHP make one variable of X-User, X_User and, on some
-// servers, X.User (RFC 3875 §4.1.18): a name with anything but letters, digits
-// and hyphens is never an honest one.
-func forbidden(name string) bool {
-	word := len(name)
-	for i := range len(name) {
-		switch c := name[i]; {
-		case c == '-':
-			word = min(word, i)
-		case (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9'):
-			return true
-		}
-	}
-	if name[:word] != "X" {
-		return firstWords[name[:word]] || wholeNames[name]
-	}
-	if word == len(name) {
-		return false
-	}
-	rest := name[word+1:]
-	first, _, _ := strings.Cut(rest, "-")
-	if firstWordsX[first] || strings.HasPrefix(rest, "User") {
-		return true
-	}
-	for _, b := range beginningsX {
-		if strings.HasPrefix(rest, b) {
-			return true
-		}
-	}
-	return false
-}
+// Not here on purpose: From (RFC 9110 §10.1.2), which says who; Via, Max-Forwards,
+// Early-Data and Alt-Used, which say whence; X-Http-Method-Override, which
+// would make of a request something else than what was looked at; Baggage and
+// Grpc-Metadata-*, which carry names of the client's choice.
+var usual = set(`
+	Accept Accept-Charset Accept-Encoding Accept-Language Authorization Cache-Control Cookie Date Dpop Expect
+	Content-Digest Content-Disposition Content-Encoding Content-Language Content-Length Content-Location Content-Md5 Content-Range Content-Type
+	Digest Idempotency-Key If If-Match If-Modified-Since If-None-Match If-Range If-Schedule-Tag-Match If-Unmodified-Since Link Mime-Version Origin
+	Pragma Prefer Priority Range Referer Repr-Digest Signature Signature-Input Slug Te Trailer User-Agent Want-Content-Digest Want-Repr-Digest
+
+	Connection Upgrade
+
+	Device-Memory Dnt Downlink Dpr Ect Last-Event-Id Ping-From Ping-To Purpose Rtt Save-Data Sec-Gpc Sec-Purpose Sec-Storage-Access
+	Service-Worker Service-Worker-Navigation-Preload Upgrade-Insecure-Requests Viewport-Width Width
+	Access-Control-Request-Headers Access-Control-Request-Method Access-Control-Request-Private-Network
+	Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site Sec-Fetch-User
+	Sec-Ch-Ua Sec-Ch-Ua-Mobile Sec-Ch-Ua-Platform
+
+	X-Requested-With X-Requested-By X-Csrf-Token X-Csrftoken X-Xsrf-Token Csrf-Token Xsrf-Token Requestverificationtoken Requesttoken
+	Jenkins-Crumb X-Atlassian-Token X-Api-Key X-Api-Version Api-Version X-Timezone X-Timezone-Offset
+	X-Request-Id X-Correlation-Id Request-Id Traceparent Tracestate Sentry-Trace
+
+	Faces-Request Soapaction X-Pjax X-Pjax-Container X-Livewire X-Microsoftajax X-Gwt-Permutation X-Gwt-Module-Base X-Inertia
+	Rsc Next-Action Next-Router-Prefetch Next-Router-State-Tree Next-Url X-Nextjs-Data X-Sveltekit-Action X-Turbo-Request-Id X-Turbolinks-Referrer
+	Connect-Protocol-Version Connect-Timeout-Ms Grpc-Accept-Encoding Grpc-Encoding Grpc-Timeout X-Grpc-Web
+	Apollo-Require-Preflight Graphql-Preflight X-Apollo-Operation-Name
+
+	Apply-To-Redirect-Ref Brief Dav Depth Destination Label Lock-Token Ordering-Type Overwrite Position Schedule-Reply Timeout Translate
+	Oc-Checksum Oc-Chunk-Offset Oc-Chunk-Size Oc-Chunked Oc-Total-Length Ocs-Apirequest X-Oc-Ctime X-Oc-Mtime X-Nc-Webdav-Automkcol
+	X-File-Name X-File-Size X-File-Type`)
 
 func set(words string) map[string]bool {
 	m := map[string]bool{}
@@ -76,22 +83,73 @@ func set(words string) map[string]bool {
 	return m
 }
 
-// firstWords are families of names, by their first word: ours, and those by
-// which other doors, proxies and modules say who is there or whence.
-var firstWords = set(`Parvis Remote Forwarded Proxy Ssl Tls Cf Tailscale Oidc Mellon Shib Saml Sm Smuser
-	Impersonate Authenticated Authentik Authelia Pomerium Vouch Auth Groups Group Username Userid Useremail
-	Agent Http Https Fly Fastly Wl`)
+// family tells whether a name is of a family that passes whole.
+func family(name string) bool {
+	first, rest, ok := strings.Cut(name, "-")
+	if !ok || !plain(rest) {
+		return false
+	}
+	switch first {
+	case "Accept", "Content", "If", "Hx", "Turbo", "Tus", "Upload":
+		return true
+	case "Sec":
+		return strings.HasPrefix(rest, "Fetch-") || strings.HasPrefix(rest, "Ch-") || strings.HasPrefix(rest, "Websocket-")
+	case "X":
+		return strings.HasPrefix(rest, "Inertia-") || strings.HasPrefix(rest, "Up-")
+	}
+	return false
+}
 
-// wholeNames are names of mixed families.
-var wholeNames = set(`True-Client-Ip Client-Ip Client-Cert Client-Cert-Chain Client-Verify
-	User User-Id User-Name User-Email User-Groups User-Role`)
+// plain tells whether a name has nothing but letters, digits and hyphens. CGI,
+// FastCGI, WSGI and PHP make one variable of X-User, X_User and, on some
+// servers, X.User (RFC 3875 §4.1.18): of two such names only one is honest.
+func plain(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c != '-' && (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
 
-// firstWordsX are families of names that begin with X, by their second word.
-var firstWordsX = set(`Forwarded Forward Real Client Cluster Original Originating Rewrite Rewritten Auth Authentik
-	Authenticated Authentication Authelia Webauth Agent Remote Token Ssl Tls Arr Parvis Proxy Proxyuser Pomerium Vouch
-	Envoy Host Scheme Proto Protocol Port Url Https Identity Email Mail Group Groups Role Roles Name Login Account
-	Employee Sub Subject Permissions Admin Credential Consumer Shib Saml Oidc Iss Jwt Cdn Waws Sso Cas Dex Verified
-	Accel Sendfile Script Path Matched Appengine Azure Bluecoat Peer Source True Ip Internal Trusted Channel Displayname`)
+// ours tells whether a name is one by which the front door speaks, the proxies
+// it replaces spoke, or one connection is described: an application may ask
+// for any name but these.
+func ours(name string) bool {
+	name = textproto.CanonicalMIMEHeaderKey(strings.Map(func(r rune) rune {
+		if r < 0x80 && plain(string(r)) {
+			return r
+		}
+		return '-'
+	}, name))
+	first, rest, _ := strings.Cut(name, "-")
+	if first == "X" {
+		first, _, _ = strings.Cut(rest, "-")
+	}
+	switch first {
+	case "Parvis", "Remote", "Forwarded", "Real", "Original", "Rewrite", "Proxy", // families, with X- and without
+		"Host", "Connection", "Keep", "Transfer", "Trailer", "Te", "Upgrade", "Http2", "Via", "":
+		return true
+	}
+	switch strings.TrimPrefix(name, "X-") {
+	case "Client-Ip", "True-Client-Ip", "Cluster-Client-Ip", "Client-Cert", "Client-Cert-Chain":
+		return true
+	}
+	return false
+}
 
-// beginningsX are the families whose second word is also that of honest names.
-var beginningsX = []string{"Goog-Authenticated-", "Goog-Iap-", "Ms-Client-Principal", "Ms-Token-", "Amzn-Oidc-", "Amzn-Mtls-", "Amz-Cf-"}
+// asked gives the names that an application asks for besides the usual ones,
+// and those that it cannot have.
+func asked(names []string) (may map[string]bool, not []string) {
+	for _, name := range names {
+		if name = strings.TrimSpace(name); ours(name) {
+			not = append(not, name)
+			continue
+		}
+		if may == nil {
+			may = map[string]bool{}
+		}
+		may[textproto.CanonicalMIMEHeaderKey(name)] = true
+	}
+	return may, not
+}

@@ -113,9 +113,12 @@ func (g *Gateway) explain(w http.ResponseWriter, r *http.Request, f edge.Refused
 func (g *Gateway) fault(w http.ResponseWriter, r *http.Request, p *passage) error {
 	switch cause := context.Cause(p); {
 	case errors.Is(cause, errOver):
-		v, ok := g.Keeper.Still(r.Context(), p.visit, p.up.app.ID)
-		if !ok {
+		v, err := g.Keeper.Still(r.Context(), p.visit, p.up.app.ID)
+		switch {
+		case parvis.CodeOf(err) == parvis.CodeNotFound:
 			return g.stranger(w, r, p.origin.Channel, p.up)
+		case err != nil:
+			return err
 		}
 		return g.refuse(w, r, v.Session, p.up, p.origin, g.Clock())
 	case r.Context().Err() != nil:

@@ -33,6 +33,7 @@ type upstream struct {
 	proxy  *httputil.ReverseProxy
 	tls    *tls.Config
 	seenAs map[parvis.Channel]*seen
+	extra  map[string]bool // names of request headers that it asks for
 
 	mu      sync.Mutex
 	downAt  time.Time // since when it does not answer; zero when it does
@@ -49,7 +50,11 @@ type seen struct {
 }
 
 func (g *Gateway) upstream(app parvis.App, target *url.URL, t *http.Transport) *upstream {
-	up := &upstream{app: app, target: target, tls: t.TLSClientConfig, seenAs: map[parvis.Channel]*seen{}}
+	extra, not := asked(app.PassHeaders)
+	if len(not) > 0 {
+		g.Log.Error("an application asks for headers that only the front door writes", "app", app.ID, "headers", not)
+	}
+	up := &upstream{app: app, target: target, tls: t.TLSClientConfig, seenAs: map[parvis.Channel]*seen{}, extra: extra}
 	for _, ch := range parvis.Channels() {
 		if u, err := url.Parse(g.Addresses.App(ch, app.ID)); err == nil && u.Host != "" {
 			up.seenAs[ch] = &seen{name: u.Host, host: []string{u.Host}, proto: []string{u.Scheme}}
@@ -107,7 +112,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	}
 	out.Host = as.name
 	out.Trailer = p.trailer
-	clean(out.Header)
+	p.up.clean(out.Header)
 	session.Strip(out.Header)
 	out.Header["X-Forwarded-For"] = []string{p.origin.Address}
 	out.Header["X-Forwarded-Host"] = as.host

@@ -106,7 +106,8 @@ func (g *Gateway) watch(ctx context.Context) {
 		if p.Err() != nil {
 			continue
 		}
-		v, ok := g.Keeper.Still(ctx, p.visit, p.up.app.ID)
+		v, err := g.Keeper.Still(ctx, p.visit, p.up.app.ID)
+		ok := err == nil
 		if ok {
 			_, ok, _ = g.stands(ctx, v, p.up, p.origin, now) //nolint:errcheck // not known: ok is false
 		}

@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
 
 	"parvis"
 	"parvis/internal/seal"
+	"parvis/internal/store/storetest"
 )
 
 // BenchmarkAt looks visits up among few and among many sessions, with garbage
@@ -19,7 +21,8 @@ func BenchmarkAt(b *testing.B) {
 	for _, n := range []int{1_000, 55_000, 1_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			now := time.Now()
-			k := &Keeper{Addresses: addresses(b), Clock: func() time.Time { return now }}
+			own := storetest.Open(b, "sqlite:"+filepath.Join(b.TempDir(), "parvis.db"), new(storetest.Clock))
+			k := &Keeper{Store: own, Addresses: addresses(b), Clock: func() time.Time { return now }}
 			k.once.Do(k.table.open)
 			var requests []*http.Request
 			for i := range n {
@@ -32,7 +35,7 @@ func BenchmarkAt(b *testing.B) {
 					Proofs: []parvis.Proof{{Kind: parvis.Password, At: now}},
 				})
 				k.table.put(id, f, now.UnixMicro(), now.UnixMicro())
-				v := visit{session: id, appLen: 4}
+				v := visit{session: id, appLen: 4, channel: 1}
 				copy(v.app[:], "paie")
 				k.table.putVisit(parvis.SessionID(hash[:16]), v)
 				if i%(n/1000) == 0 {
@@ -48,7 +51,7 @@ func BenchmarkAt(b *testing.B) {
 			i := 0
 			var sink []byte
 			for b.Loop() {
-				if _, ok := k.At(requests[i%len(requests)], "paie"); !ok {
+				if _, err := k.At(requests[i%len(requests)], "paie"); err != nil {
 					b.Fatal("not found")
 				}
 				i++

@@ -67,19 +67,21 @@ func (k *Keeper) Drop(w http.ResponseWriter) {
 }
 
 // Of finds the session of a request to a portal, and notes that it was used.
-func (k *Keeper) Of(r *http.Request) (parvis.Session, bool) {
+// Errors: [parvis.CodeNotFound] when there is none that may be used,
+// [parvis.CodeUnavailable] when that cannot be known now.
+func (k *Keeper) Of(r *http.Request) (parvis.Session, error) {
 	k.ready()
-	id, ok := k.cookie(r, portalCookie)
+	id, _, ok := k.cookie(r, portalCookie)
 	if !ok {
-		return parvis.Session{}, false
+		return parvis.Session{}, errNone
 	}
 	now := k.Clock().UnixMicro()
-	f, _, ok := k.find(r.Context(), id, now)
-	if !ok {
-		return parvis.Session{}, false
+	f, _, err := k.find(r.Context(), id, now)
+	if err != nil {
+		return parvis.Session{}, err
 	}
 	k.table.touch(id, now)
-	return k.unpack(id, &f, now, now), true
+	return k.unpack(id, &f, now, now), nil
 }
 
 // unpack gives a session as it stands now. What lies after now has happened
@@ -106,7 +108,7 @@ func (k *Keeper) unpack(id parvis.SessionID, f *facts, seen, now int64) parvis.S
 // that is not known. It helps a sign-in page and decides nothing.
 func (k *Keeper) Gone(r *http.Request) parvis.ReasonCode {
 	k.ready()
-	id, ok := k.cookie(r, portalCookie)
+	id, _, ok := k.cookie(r, portalCookie)
 	if !ok {
 		return ""
 	}
@@ -123,94 +125,105 @@ func (k *Keeper) Gone(r *http.Request) parvis.ReasonCode {
 type Visit struct {
 	ID      parvis.SessionID // of the visit's own secret
 	Session parvis.SessionID
-	Version uint32    // grows when something was recorded that may change a decision
-	Until   time.Time // when the session ends unless used
+	Channel parvis.Channel // the entrance of the host where it began, and the only one where it is worth anything
+	Version uint32         // grows when something was recorded that may change a decision
+	Until   time.Time      // when the session ends unless used
 }
 
 // At finds the visit of a request to an application's host, and notes that the
-// session was used. It allocates nothing.
-func (k *Keeper) At(r *http.Request, app parvis.AppID) (Visit, bool) {
+// session was used. It allocates nothing. Errors: [parvis.CodeNotFound] when
+// there is none that may be used on this host, [parvis.CodeUnavailable] when
+// that cannot be known now.
+func (k *Keeper) At(r *http.Request, app parvis.AppID) (Visit, error) {
 	k.ready()
-	id, ok := k.cookie(r, visitCookie)
+	id, c, ok := k.cookie(r, visitCookie)
 	if !ok {
-		return Visit{}, false
+		return Visit{}, errNone
 	}
 	now := k.Clock().UnixMicro()
-	v, ok := k.visit(r.Context(), id, app, now, true)
-	if ok {
+	v, err := k.visit(r.Context(), id, c, app, now, true)
+	if err == nil {
 		k.table.touch(v.Session, now)
 	}
-	return v, ok
+	return v, err
 }
 
 // Still tells whether a visit found earlier may go on, and how it stands now.
 // Unlike [Keeper.At] it is no use of the session: a stream that nobody attends
-// does not keep it alive.
-func (k *Keeper) Still(ctx context.Context, v Visit, app parvis.AppID) (Visit, bool) {
-	return k.visit(ctx, v.ID, app, k.Clock().UnixMicro(), false)
+// does not keep it alive. Its errors are those of At.
+func (k *Keeper) Still(ctx context.Context, v Visit, app parvis.AppID) (Visit, error) {
+	return k.visit(ctx, v.ID, v.Channel, app, k.Clock().UnixMicro(), false)
 }
 
-func (k *Keeper) visit(ctx context.Context, id parvis.SessionID, app parvis.AppID, now int64, used bool) (Visit, bool) {
-	v, ok := k.table.visit(id)
-	if ok {
-		if f, seen, ok := k.find(ctx, v.session, now); ok {
-			if used || seen > now {
-				seen = now
-			}
-			return k.visitOf(id, &v, &f, seen, app)
-		} else if f.gone == ended || f.gone == rested {
-			return Visit{}, false
+func (k *Keeper) visit(ctx context.Context, id parvis.SessionID, c parvis.Channel, app parvis.AppID, now int64, used bool) (Visit, error) {
+	if v, ok := k.table.visit(id); ok {
+		f, seen, err := k.find(ctx, v.session, now)
+		if err == nil {
+			return k.visitOf(id, &v, &f, uses(seen, now, used), c, app)
+		}
+		if f.gone == ended || f.gone == rested || parvis.CodeOf(err) != parvis.CodeNotFound {
+			return Visit{}, err
 		}
 	}
 	// Unknown here, or of a session that has another name since.
-	if !k.read(ctx, func() error {
+	if err := k.read(ctx, func() error {
 		row, err := k.Store.Visit(ctx, id)
 		if err == nil {
 			k.holdVisit(row)
 		}
 		return err
-	}) {
-		return Visit{}, false
+	}); err != nil {
+		return Visit{}, err
 	}
-	if v, ok = k.table.visit(id); !ok {
-		return Visit{}, false
-	}
-	f, seen, ok := k.find(ctx, v.session, now)
+	v, ok := k.table.visit(id)
 	if !ok {
-		return Visit{}, false
+		return Visit{}, errNone
 	}
-	if used || seen > now {
-		seen = now
+	f, seen, err := k.find(ctx, v.session, now)
+	if err != nil {
+		return Visit{}, err
 	}
-	return k.visitOf(id, &v, &f, seen, app)
+	return k.visitOf(id, &v, &f, uses(seen, now, used), c, app)
 }
 
-func (k *Keeper) visitOf(id parvis.SessionID, v *visit, f *facts, seen int64, app parvis.AppID) (Visit, bool) {
-	if string(v.app[:v.appLen]) != string(app) {
-		return Visit{}, false
+// uses gives the last use of a session: now, when this is one.
+func uses(seen, now int64, used bool) int64 {
+	if used {
+		return now
+	}
+	return min(seen, now)
+}
+
+// visitOf refuses a visit on any host but its own: cookies can be copied, and
+// what the internal network was shown is not for whoever copies one to the
+// internet.
+func (k *Keeper) visitOf(id parvis.SessionID, v *visit, f *facts, seen int64, c parvis.Channel, app parvis.AppID) (Visit, error) {
+	if string(v.app[:v.appLen]) != string(app) || channels[v.channel] != c {
+		return Visit{}, errNone
 	}
 	end := min(f.ends, seen+k.limit(channels[f.channel]).Idle.Microseconds())
-	return Visit{ID: id, Session: v.session, Version: k.stamps.at(f.stamp), Until: time.UnixMicro(end)}, true
+	return Visit{ID: id, Session: v.session, Channel: c, Version: k.stamps.at(f.stamp), Until: time.UnixMicro(end)}, nil
 }
 
-// Session gives a session by its identifier, if it may be used now. It is no
-// use of it.
+// Session gives a session by its identifier, if it may be used now; false too
+// when that cannot be known. It is no use of it.
 func (k *Keeper) Session(ctx context.Context, id parvis.SessionID) (parvis.Session, bool) {
 	k.ready()
 	now := k.Clock().UnixMicro()
-	f, seen, ok := k.find(ctx, id, now)
-	if !ok {
+	f, seen, err := k.find(ctx, id, now)
+	if err != nil {
 		return parvis.Session{}, false
 	}
 	return k.unpack(id, &f, seen, now), true
 }
 
 // cookie reads the identifier that a request presents. Two cookies of one name
-// mean that somebody planted one: neither is believed.
-func (k *Keeper) cookie(r *http.Request, base string) (parvis.SessionID, bool) {
+// mean that somebody planted one: neither is believed. The channel is that of
+// the host.
+func (k *Keeper) cookie(r *http.Request, base string) (parvis.SessionID, parvis.Channel, bool) {
 	c, _, ok := k.Addresses.Find(r.Host)
 	if !ok {
-		return parvis.SessionID{}, false
+		return parvis.SessionID{}, "", false
 	}
 	value := ""
 	secure := k.Addresses.Secure(c)
@@ -228,19 +241,19 @@ func (k *Keeper) cookie(r *http.Request, base string) (parvis.SessionID, bool) {
 				continue
 			}
 			if value != "" {
-				return parvis.SessionID{}, false
+				return parvis.SessionID{}, "", false
 			}
 			value = strings.TrimRight(v, " \t")
 		}
 	}
 	if len(value) != tokenLength {
-		return parvis.SessionID{}, false
+		return parvis.SessionID{}, "", false
 	}
 	// What seal.Hash does, without its allocation: this runs for every request.
 	var secret [tokenLength]byte
 	copy(secret[:], value)
 	hash := sha256.Sum256(secret[:])
-	return parvis.SessionID(hash[:16]), true
+	return parvis.SessionID(hash[:16]), c, true
 }
 
 // ours tells whether a cookie of this name belongs to the front door.

@@ -40,17 +40,17 @@ func TestCookies(t *testing.T) {
 			if set.Name != c.name || set.Secure != c.secure || !set.HttpOnly || set.SameSite != http.SameSiteLaxMode || set.Path != "/" || set.Domain != "" {
 				t.Errorf("%s: cookie %v", c.channel, set)
 			}
-			if _, ok := k.Of(b.get(c.url)); !ok {
+			if _, err := k.Of(b.get(c.url)); err != nil {
 				t.Errorf("%s: not found by its own cookie", c.channel)
 			}
 			twice := b.get(c.url)
 			twice.Header.Add("Cookie", c.name+"="+strings.Repeat("A", tokenLength))
-			if _, ok := k.Of(twice); ok {
+			if _, err := k.Of(twice); err == nil {
 				t.Errorf("%s: believed one of two cookies of one name", c.channel)
 			}
 			other := httptest.NewRequest(http.MethodGet, c.url, nil)
 			other.AddCookie(&http.Cookie{Name: map[bool]string{true: "parvis", false: "__Host-parvis"}[c.secure], Value: set.Value})
-			if _, ok := k.Of(other); ok {
+			if _, err := k.Of(other); err == nil {
 				t.Errorf("%s: believed the cookie name of the other kind of entrance", c.channel)
 			}
 			b.take(func(w http.ResponseWriter) { k.Drop(w) })

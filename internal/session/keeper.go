@@ -5,8 +5,9 @@
 // at every sign-in and every raise, so that one planted beforehand is worth
 // nothing; reads from memory, whatever the number of sessions; and an end that
 // is in force here when the transaction that ends it is answered, and in every
-// other process as soon as the store shows its event. A crash loses no session,
-// and at most the last half minute of "last used".
+// other process as soon as the store shows its event; when events cannot be
+// followed, memory answers nothing. A crash loses no session, and at most the
+// last minute of "last used".
 //
 // Each application host has a cookie of its own. It is begun by a ticket of the
 // portal: sealed, for one host, one application and one session, 30 seconds,

@@ -2,7 +2,9 @@ package session
 
 import (
 	"context"
+	"errors"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,7 +17,7 @@ import (
 const (
 	page       = 2000             // rows read at once when memory is filled
 	batch      = 500              // uses written in one transaction, so that nobody waits long behind them
-	writeEvery = 20 * time.Second // "last used" is at most half a minute old on disk
+	writeEvery = time.Minute // "last used" is at most so old on disk
 	sweepEvery = 5 * time.Minute
 	remember   = time.Hour          // that a session was ended, in memory; the store knows longer
 	rowsKept   = 7 * 24 * time.Hour // rows of sessions that are over
@@ -100,47 +102,63 @@ func (k *Keeper) hold(row *store.SessionRow) {
 	}
 }
 
+// holdVisit puts a visit in memory, unless its host is no application's any more.
 func (k *Keeper) holdVisit(row store.VisitRow) {
 	v := visit{session: row.Session}
-	if len(row.App) <= len(v.app) {
-		v.appLen = uint8(copy(v.app[:], row.App))
+	ch, app, ok := k.Addresses.Find(row.Host)
+	c := slices.Index(channels[:], ch)
+	if ok && app == row.App && c > 0 && len(row.App) <= len(v.app) {
+		v.appLen, v.channel = uint8(copy(v.app[:], row.App)), uint8(c)
 		k.table.putVisit(row.ID, v)
 	}
 }
 
+// What the look for a session can come to, besides one.
+var (
+	errNone    = &parvis.Error{Code: parvis.CodeNotFound, Op: "session.find", Err: errors.New("none that may be used")}
+	errUnknown = &parvis.Error{Code: parvis.CodeUnavailable, Op: "session.find", Err: errors.New("what was ended elsewhere is not seen")}
+)
+
 // find gives a session that may be used now. What memory does not have, or
 // believes unused for too long, is read from the store once: another process
-// may know better.
-func (k *Keeper) find(ctx context.Context, id parvis.SessionID, now int64) (facts, int64, bool) {
+// may know better. While memory cannot be kept true it answers errUnknown; the
+// facts that come with errNone say why.
+func (k *Keeper) find(ctx context.Context, id parvis.SessionID, now int64) (facts, int64, error) {
+	if !k.Store.Current() {
+		return facts{}, 0, errUnknown
+	}
 	f, seen, ok := k.table.session(id)
 	if ok && f.gone == rested && now < f.began {
 		ok = false // found before the clock went back: it rests no longer, or not yet
 	}
 	if ok && f.gone != live {
-		return f, 0, false
+		return f, 0, errNone
 	}
 	if ok && k.usable(&f, seen, now) {
-		return f, seen, true
+		return f, seen, nil
 	}
 	if ok && now >= f.ends {
 		f.gone = rested
-		return f, 0, false
+		return f, 0, errNone
 	}
-	if !k.read(ctx, func() error {
+	if err := k.read(ctx, func() error {
 		row, err := k.Store.Session(ctx, id)
 		if err == nil {
 			k.hold(&row)
 		}
 		return err
-	}) {
-		return f, 0, false
+	}); err != nil {
+		return f, 0, err
 	}
 	f, seen, ok = k.table.session(id)
 	if ok && f.gone == live && !k.usable(&f, seen, now) {
 		k.table.over(id, rested, now, max(f.ends, now))
 		f.gone = rested
 	}
-	return f, seen, ok && f.gone == live
+	if !ok || f.gone != live {
+		return f, 0, errNone
+	}
+	return f, seen, nil
 }
 
 func (k *Keeper) usable(f *facts, seen, now int64) bool {
@@ -148,19 +166,23 @@ func (k *Keeper) usable(f *facts, seen, now int64) bool {
 }
 
 // read runs one read that memory could not spare. Few run at once, so that
-// cookies made up by strangers cannot take every connection of the store.
-func (k *Keeper) read(ctx context.Context, f func() error) bool {
+// cookies made up by strangers cannot take every connection of the store. It
+// answers errNone, or that the store does not answer.
+func (k *Keeper) read(ctx context.Context, f func() error) error {
 	select {
 	case k.misses <- struct{}{}:
 		defer func() { <-k.misses }()
 	case <-ctx.Done():
-		return false
+		return errNone // nobody waits for the answer
 	}
 	err := f()
-	if err != nil && parvis.CodeOf(err) != parvis.CodeNotFound && ctx.Err() == nil {
-		k.Log.Warn("a session could not be read", "cause", err)
+	if err == nil {
+		return nil
 	}
-	return err == nil
+	if parvis.CodeOf(err) == parvis.CodeNotFound || ctx.Err() != nil {
+		return errNone
+	}
+	return &parvis.Error{Code: parvis.CodeUnavailable, Op: "session.read", Err: err}
 }
 
 // follow keeps memory true to what was committed, here or elsewhere.

@@ -104,9 +104,9 @@ func (b *browser) get(url string) *http.Request {
 func TestSessionFromBeginToEnd(t *testing.T) {
 	each(t, func(t *testing.T, k *Keeper, clock *storetest.Clock) {
 		b, s := begin(t, k, parvis.Internal, "A100001")
-		got, ok := k.Of(b.get("http://" + plainPortal + "/"))
-		if !ok {
-			t.Fatal("the session is not found")
+		got, err := k.Of(b.get("http://" + plainPortal + "/"))
+		if err != nil {
+			t.Fatal(err)
 		}
 		if diff := cmp.Diff(s, got); diff != "" {
 			t.Errorf("the session that memory gives differs from the one that began (-began +given):\n%s", diff)
@@ -115,7 +115,7 @@ func TestSessionFromBeginToEnd(t *testing.T) {
 			t.Errorf("ends at %v, want %v", got.Ends, want)
 		}
 		write(t, k, func(tx *store.Tx) error { return k.End(tx, s.ID, "by_owner") })
-		if _, ok := k.Of(b.get("http://" + plainPortal + "/")); ok {
+		if _, err := k.Of(b.get("http://" + plainPortal + "/")); err == nil {
 			t.Error("the session is found after its end")
 		}
 		if why := k.Gone(b.get("http://" + plainPortal + "/")); why != parvis.WhySessionClosedRemote {
@@ -149,11 +149,11 @@ func TestLimitsByEntrance(t *testing.T) {
 		} {
 			rests, _ := begin(t, k, c.channel, "A100001")
 			clock.Move(c.idle - time.Second)
-			if _, ok := k.Of(rests.get(c.url)); !ok {
+			if _, err := k.Of(rests.get(c.url)); err != nil {
 				t.Errorf("%s: over before its idle time", c.channel)
 			}
 			clock.Move(c.idle)
-			if _, ok := k.Of(rests.get(c.url)); ok {
+			if _, err := k.Of(rests.get(c.url)); err == nil {
 				t.Errorf("%s: alive after its idle time", c.channel)
 			}
 			if why := k.Gone(rests.get(c.url)); why != parvis.WhySessionExpired {
@@ -163,12 +163,12 @@ func TestLimitsByEntrance(t *testing.T) {
 			used, s := begin(t, k, c.channel, "A100001")
 			for clock.Now().Add(10 * time.Minute).Before(s.Ends) {
 				clock.Move(10 * time.Minute)
-				if _, ok := k.Of(used.get(c.url)); !ok {
+				if _, err := k.Of(used.get(c.url)); err != nil {
 					t.Fatalf("%s: over at %v though used", c.channel, clock.Now())
 				}
 			}
 			clock.Set(s.Began.Add(c.absolute))
-			if _, ok := k.Of(used.get(c.url)); ok {
+			if _, err := k.Of(used.get(c.url)); err == nil {
 				t.Errorf("%s: alive after its end", c.channel)
 			}
 		}
@@ -178,7 +178,7 @@ func TestLimitsByEntrance(t *testing.T) {
 func TestExtendMovesTheIdleEndOnly(t *testing.T) {
 	each(t, func(t *testing.T, k *Keeper, clock *storetest.Clock) {
 		b, s := begin(t, k, parvis.Mobile, "A100001")
-		if _, ok := k.Of(b.get("https://" + securePortal + "/")); !ok {
+		if _, err := k.Of(b.get("https://" + securePortal + "/")); err != nil {
 			t.Fatal("not found")
 		}
 		clock.Move(29 * time.Minute)
@@ -216,22 +216,22 @@ func TestFixation(t *testing.T) {
 			token, err = k.Raise(tx, s.ID, parvis.Proof{Kind: parvis.TOTP, At: tx.Now()})
 			return err
 		})
-		if _, ok := k.Of(planted.get("http://" + plainPortal + "/")); ok {
+		if _, err := k.Of(planted.get("http://" + plainPortal + "/")); err == nil {
 			t.Error("the identifier from before the raise still opens")
 		}
 		victim := &browser{cookies: map[string]string{}}
 		victim.take(func(w http.ResponseWriter) { k.Give(w, token) })
-		raised, ok := k.Of(victim.get("http://" + plainPortal + "/"))
-		if !ok {
-			t.Fatal("the raised session is not found")
+		raised, err := k.Of(victim.get("http://" + plainPortal + "/"))
+		if err != nil {
+			t.Fatal(err)
 		}
 		if raised.Epoch != s.Epoch+1 || len(raised.Proofs) != 2 || raised.Proofs[1].Kind != parvis.TOTP || !raised.Began.Equal(s.Began) {
 			t.Errorf("raised to %+v", raised)
 		}
-		if v, ok := k.At(visit.get("http://paie."+plainPortal+"/"), "paie"); !ok || v.Session != raised.ID {
-			t.Errorf("the visit did not follow its session: %v, %v", v, ok)
+		if v, err := k.At(visit.get("http://paie."+plainPortal+"/"), "paie"); err != nil || v.Session != raised.ID {
+			t.Errorf("the visit did not follow its session: %v, %v", v, err)
 		}
-		err := k.Store.Write(context.Background(), func(tx *store.Tx) error {
+		err = k.Store.Write(context.Background(), func(tx *store.Tx) error {
 			_, err := k.Raise(tx, s.ID, parvis.Proof{Kind: parvis.TOTP, At: tx.Now()})
 			return err
 		})
@@ -366,14 +366,19 @@ func TestEndIsInForceEverywhere(t *testing.T) {
 		visit := enter(t, here, b, s, "paie")
 		other, _ := begin(t, here, parvis.Internal, "A100001")
 		for _, k := range []*Keeper{here, there} {
-			if _, ok := k.Of(b.get("http://" + plainPortal + "/")); !ok {
+			if _, err := k.Of(b.get("http://" + plainPortal + "/")); err != nil {
 				t.Fatal("the session is not found everywhere")
 			}
-			if _, ok := k.At(visit.get("http://paie."+plainPortal+"/"), "paie"); !ok {
+			if _, err := k.At(visit.get("http://paie."+plainPortal+"/"), "paie"); err != nil {
 				t.Fatal("the visit is not found everywhere")
 			}
-			if _, ok := k.At(visit.get("http://paie."+plainPortal+"/"), "finances"); ok {
+			if _, err := k.At(visit.get("http://paie."+plainPortal+"/"), "finances"); err == nil {
 				t.Fatal("the visit of one application opens another")
+			}
+			for _, secret := range visit.cookies { // copied, and named as the other entrance names its own
+				if _, err := k.At(withCookie("https://paie."+securePortal+"/", prefix+visitCookie, secret), "paie"); parvis.CodeOf(err) != parvis.CodeNotFound {
+					t.Fatalf("the visit of one entrance opens another: %v", err)
+				}
 			}
 		}
 		write(t, here, func(tx *store.Tx) error {
@@ -389,7 +394,7 @@ func TestEndIsInForceEverywhere(t *testing.T) {
 				_, one := k.Of(b.get("http://" + plainPortal + "/"))
 				_, two := k.Of(other.get("http://" + plainPortal + "/"))
 				_, three := k.At(visit.get("http://paie."+plainPortal+"/"), "paie")
-				return !one && !two && !three
+				return one != nil && two != nil && three != nil
 			}
 			for !gone() {
 				if k == here || time.Now().After(deadline) {
@@ -401,6 +406,12 @@ func TestEndIsInForceEverywhere(t *testing.T) {
 	})
 }
 
+func withCookie(url, name, value string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, url, nil)
+	r.AddCookie(&http.Cookie{Name: name, Value: value})
+	return r
+}
+
 func TestRestartLosesNothing(t *testing.T) {
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		clock := new(storetest.Clock)
@@ -409,7 +420,7 @@ func TestRestartLosesNothing(t *testing.T) {
 		b, s := begin(t, before, parvis.Internal, "A100001")
 		visit := enter(t, before, b, s, "paie")
 		clock.Move(50 * time.Minute)
-		if _, ok := before.Of(b.get("http://" + plainPortal + "/")); !ok {
+		if _, err := before.Of(b.get("http://" + plainPortal + "/")); err != nil {
 			t.Fatal("not found")
 		}
 		if err := before.flush(context.Background()); err != nil {
@@ -427,10 +438,10 @@ func TestRestartLosesNothing(t *testing.T) {
 					t.Error("not read in advance")
 				}
 			}
-			if got, ok := k.Of(b.get("http://" + plainPortal + "/")); !ok || got.Agent != "A100001" {
-				t.Errorf("filled %v: session %v, %v", filled, got, ok)
+			if got, err := k.Of(b.get("http://" + plainPortal + "/")); err != nil || got.Agent != "A100001" {
+				t.Errorf("filled %v: session %v, %v", filled, got, err)
 			}
-			if _, ok := k.At(visit.get("http://paie."+plainPortal+"/"), "paie"); !ok {
+			if _, err := k.At(visit.get("http://paie."+plainPortal+"/"), "paie"); err != nil {
 				t.Errorf("filled %v: visit lost", filled)
 			}
 		}
@@ -444,7 +455,7 @@ func TestListShowsTheLiveOnes(t *testing.T) {
 		b, kept := begin(t, k, parvis.Internal, "A100001")
 		begin(t, k, parvis.Internal, "A100002")
 		clock.Move(20 * time.Minute)
-		if _, ok := k.Of(b.get("http://" + plainPortal + "/")); !ok {
+		if _, err := k.Of(b.get("http://" + plainPortal + "/")); err != nil {
 			t.Fatal("not found")
 		}
 		rows, err := k.List(context.Background(), "A100001")
@@ -462,9 +473,9 @@ func TestVersionGrowsWithWhatIsRecorded(t *testing.T) {
 		b, s := begin(t, k, parvis.Internal, "A100001")
 		visit := enter(t, k, b, s, "paie")
 		at := func() uint32 {
-			v, ok := k.At(visit.get("http://paie."+plainPortal+"/"), "paie")
-			if !ok {
-				t.Fatal("not found")
+			v, err := k.At(visit.get("http://paie."+plainPortal+"/"), "paie")
+			if err != nil {
+				t.Fatal(err)
 			}
 			return v.Version
 		}
@@ -495,7 +506,7 @@ func TestSweepForgetsWhatIsOver(t *testing.T) {
 	each(t, func(t *testing.T, k *Keeper, clock *storetest.Clock) {
 		b, s := begin(t, k, parvis.Internal, "A100001")
 		enter(t, k, b, s, "paie")
-		if _, ok := k.Of(b.get("http://" + plainPortal + "/")); !ok {
+		if _, err := k.Of(b.get("http://" + plainPortal + "/")); err != nil {
 			t.Fatal("not found")
 		}
 		clock.Move(11 * time.Hour)
@@ -522,7 +533,7 @@ func TestRunWritesLastUsesBeforeItEnds(t *testing.T) {
 		ran := make(chan error)
 		go func() { ran <- k.Run(ctx) }()
 		clock.Move(10 * time.Minute)
-		if _, ok := k.Of(b.get("http://" + plainPortal + "/")); !ok {
+		if _, err := k.Of(b.get("http://" + plainPortal + "/")); err != nil {
 			t.Fatal("not found")
 		}
 		cancel()

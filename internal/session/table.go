@@ -52,6 +52,7 @@ type visit struct {
 	session parvis.SessionID
 	app     [32]byte
 	appLen  uint8
+	channel uint8 // of the host where it began: its place in channels, from 1
 }
 
 // gone is why a session is over.

@@ -39,7 +39,7 @@ func (k *Keeper) Ask(w http.ResponseWriter, r *http.Request, app parvis.AppID, p
 	if !local(path) {
 		path = "/"
 	}
-	mark, ok := k.cookie(r, askCookie)
+	mark, _, ok := k.cookie(r, askCookie)
 	if !ok {
 		c, _, _ := k.Addresses.Find(r.Host)
 		var t Token
@@ -101,7 +101,7 @@ func (k *Keeper) Enter(ctx context.Context, r *http.Request, ticket string, app 
 	if !ok || p.App != app || p.Host != strings.ToLower(host) {
 		return Token{}, "/", refuse(errors.New("the ticket is for another host"))
 	}
-	switch own, ok := k.cookie(r, askCookie); {
+	switch own, _, ok := k.cookie(r, askCookie); {
 	case !ok:
 		return Token{}, path, refuse(ErrCookies)
 	case subtle.ConstantTimeCompare(own[:], mark[:]) != 1:
