@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	page       = 2000             // rows read at once when memory is filled
-	batch      = 500              // uses written in one transaction, so that nobody waits long behind them
+	page       = 2000        // rows read at once when memory is filled
+	batch      = 500         // uses written in one transaction, so that nobody waits long behind them
 	writeEvery = time.Minute // "last used" is at most so old on disk
 	sweepEvery = 5 * time.Minute
 	remember   = time.Hour          // that a session was ended, in memory; the store knows longer
