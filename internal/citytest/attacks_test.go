@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -383,11 +384,7 @@ func receive(conn net.Conn) wire {
 }
 
 func asTimeout(err error, late *net.Error) bool {
-	e, ok := err.(net.Error) //nolint:errorlint // net gives it bare
-	if ok {
-		*late = e
-	}
-	return ok && e.Timeout()
+	return errors.As(err, late) && (*late).Timeout()
 }
 
 // event is a line of `parvis audit export`.
