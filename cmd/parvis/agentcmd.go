@@ -156,7 +156,7 @@ func (h *house) report(name string, p *directory.Plan) importReport {
 func changes(p *directory.Plan) []changeView {
 	all := []changeView{}
 	for _, ch := range p.Changes {
-		all = append(all, changeView{Line: ch.Line, Agent: ch.Number, Created: ch.Created, Closing: ch.Closing, Fields: ch.Fields})
+		all = append(all, changeView{Line: ch.Line, Agent: ch.Number, Created: ch.Created, Closing: ch.Closing, Fields: list(ch.Fields)})
 	}
 	return all
 }

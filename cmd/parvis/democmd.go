@@ -154,7 +154,6 @@ func (t *town) found(ctx context.Context, dir string) (*config.Config, error) {
 	c.Data = dir
 	c.Portals = config.Portals{
 		Internal: fmt.Sprintf("http://agents.localhost:%d", t.BasePort),
-		VPN:      "http://agents.localhost",
 		Mobile:   fmt.Sprintf("http://nomade.localhost:%d", t.BasePort+1),
 	}
 	c.Entrances = []config.Entrance{

@@ -20,7 +20,11 @@ const (
 
 // Difference is one field of an agent that the file changes. Personal data is
 // masked: a preview is read over shoulders.
-type Difference struct{ Field, Old, New string }
+type Difference struct {
+	Field string `json:"field"`
+	Old   string `json:"old"`
+	New   string `json:"new"`
+}
 
 // Change is what the file does to one agent.
 type Change struct {

@@ -261,6 +261,7 @@ func (h *Hub) flow(in In, p page, at time.Time, read func(id string) (store.Flow
 // changeReason says why the password must change, in the words that fit: it
 // expired during an absence, or because of a sensitive profile.
 func (h *Hub) changeReason(out *Outcome, agent *parvis.Agent, standing *parvis.Standing, code parvis.ReasonCode) parvis.Reason {
+	out.Quality.Least = h.Vault.Judge("", agent, h.demands(agent).Sensitive).Least // said before anything is typed
 	why := parvis.Reason{Code: code, At: h.local(standing.PasswordExpires)}
 	if code == parvis.WhyPasswordCompromised {
 		why.At = time.Time{}

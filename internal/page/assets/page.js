@@ -138,6 +138,7 @@
   if (summary) summary.focus();
 
   if ("serviceWorker" in navigator && window.isSecureContext) {
-    navigator.serviceWorker.register("/sw.js?lang=" + (root.lang === "en" ? "en" : "fr")).catch(() => {});
+    navigator.serviceWorker.register("/sw.js").catch(() => {});
+    navigator.serviceWorker.ready.then((worker) => worker.active.postMessage(root.lang === "en" ? "en" : "fr"));
   }
 })();

@@ -4,15 +4,28 @@
 
 const version = "parvis-VERSION";
 const shell = "SHELL";
-const language = new URL(self.location.href).searchParams.get("lang") === "en" ? "en" : "fr";
-const offline = "/offline?lang=" + language;
+const offline = ["/offline?lang=fr", "/offline?lang=en"];
+const spoken = "/offline/spoken"; // an entry of the cache: the language of the last page
+
+// Pages say their language, so that one worker serves both: two of them would
+// replace each other under a visitor who changes language.
+self.addEventListener("message", (event) => {
+  if (event.data !== "fr" && event.data !== "en") return;
+  event.waitUntil(caches.open(version).then((cache) => cache.put(spoken, new Response(event.data))));
+});
+
+async function withoutNetwork() {
+  const said = await caches.match(spoken);
+  const page = await caches.match("/offline?lang=" + (said ? await said.text() : "fr"));
+  return page || Response.error();
+}
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
     caches
-      .open(version + language)
+      .open(version)
       // Without cookies: the offline page must be the one a stranger sees.
-      .then((cache) => cache.addAll([...shell, offline].map((path) => new Request(path, { credentials: "omit", cache: "reload" }))))
+      .then((cache) => cache.addAll([...shell, ...offline].map((path) => new Request(path, { credentials: "omit", cache: "reload" }))))
       .then(() => self.skipWaiting())
   );
 });
@@ -21,7 +34,7 @@ self.addEventListener("activate", (event) => {
   event.waitUntil(
     caches
       .keys()
-      .then((names) => Promise.all(names.filter((n) => n.startsWith("parvis-") && n !== version + language).map((n) => caches.delete(n))))
+      .then((names) => Promise.all(names.filter((n) => n.startsWith("parvis-") && n !== version).map((n) => caches.delete(n))))
       .then(() => self.clients.claim())
   );
 });
@@ -32,7 +45,7 @@ self.addEventListener("fetch", (event) => {
   const url = new URL(request.url);
   if (url.origin !== self.location.origin) return;
   if (request.mode === "navigate") {
-    event.respondWith(fetch(request).catch(() => caches.match(offline).then((page) => page || Response.error())));
+    event.respondWith(fetch(request).catch(withoutNetwork));
     return;
   }
   if (shell.includes(url.pathname)) {
