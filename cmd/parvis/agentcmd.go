@@ -215,6 +215,8 @@ type agentList struct {
 	State string `help:"pre_arrival, active, restricted_hr, documents_only, suspended or closed."`
 	After string `placeholder:"NUMBER" help:"Begin after this agent."`
 	Limit int    `help:"How many at most: 100 when absent, all of them with --json."`
+
+	Unfinished bool `help:"Only those who cannot get everywhere yet: what they still need, and who helps."`
 }
 
 // agentView is an agent as the operator's commands print one.
@@ -238,6 +240,10 @@ type agentView struct {
 	Until      string              `json:"contract_end,omitempty"`
 	Absence    parvis.Absence      `json:"absence,omitempty"`
 	Proofs     []parvis.ProofKind  `json:"proofs"`
+	Verifiers  []string            `json:"verifiers"`
+
+	Temporary      string     `json:"temporary_code,omitempty"`
+	TemporaryUntil *time.Time `json:"temporary_code_until,omitempty"`
 }
 
 // facts gives an agent, or says that there is none.
@@ -259,12 +265,12 @@ func (h *house) view(con *console, number parvis.AgentNumber) (agentView, error)
 		Number: a.Number, Name: a.Name(), Unit: a.Unit, Email: a.Email, State: a.StateAt(now),
 		Profiles: a.Profiles, Roles: list(a.Roles), Entitled: list(a.Entitlements), Activated: st.Activated, Missing: !a.MissingSince.IsZero(),
 		Category: a.Category, Employer: a.Employer, Absence: a.Absence, From: date(a.ContractFrom, h.zone), Until: date(a.ContractUntil, h.zone),
-		Conditions: []parvis.ReasonCode{}, Proofs: []parvis.ProofKind{},
+		Conditions: []parvis.ReasonCode{}, Proofs: []parvis.ProofKind{}, Verifiers: list(st.Links),
 	}
 	if len(v.Profiles) == 0 {
 		v.Profiles = []parvis.ProfileID{parvis.Standard}
 	}
-	if st.Activated {
+	if !st.PasswordSince.IsZero() {
 		v.Proofs = append(v.Proofs, parvis.Password)
 	}
 	v.Proofs = append(v.Proofs, st.Enrolled...)
@@ -301,6 +307,9 @@ func (c *agentList) Run(con *console) error {
 		if c.JSON {
 			c.Limit = math.MaxInt32
 		}
+	}
+	if c.Unfinished {
+		return c.unfinished(con, h, after)
 	}
 	agents, err := h.directory.List(con.ctx, directory.Filter{
 		AgentFilter: store.AgentFilter{Query: c.Query, Unit: parvis.UnitPath(c.Unit), After: after, Limit: c.Limit},
@@ -345,6 +354,10 @@ type agentShow struct {
 	answer
 	Number         string `arg:"" help:"Agent number."`
 	ActivationCode bool   `help:"Issue a one-time code to hand over in person; it is recorded, and shown once."`
+
+	TemporaryCode time.Duration `placeholder:"DURATION" help:"Issue a code, good for 10m to 8h and once, that stands in for a lost second proof; it is recorded, and the agent is told."`
+	Reason        string        `placeholder:"TEXT" help:"Why the temporary code is given, for the record."`
+	SecondPerson  string        `placeholder:"NUMBER" help:"Who else answers for it: required for a sensitive profile."`
 }
 
 func (c *agentShow) Run(con *console) error {
@@ -368,6 +381,13 @@ func (c *agentShow) Run(con *console) error {
 		}
 		v.Code, v.CodeUntil = code.Reveal(), &until
 	}
+	if c.TemporaryCode != 0 {
+		code, until, err := c.temporary(con, h, number)
+		if err != nil {
+			return err
+		}
+		v.Temporary, v.TemporaryUntil = code.Reveal(), &until
+	}
 	if c.JSON {
 		return printJSON(con.out, v)
 	}
@@ -382,11 +402,15 @@ func (c *agentShow) Run(con *console) error {
 		{"entitlements", join(v.Entitled)},
 		{"roles", join(v.Roles)},
 		{"proofs", join(v.Proofs)},
+		{"verifier accounts", join(v.Verifiers)},
 		{"contract", strings.TrimSuffix("from "+v.From+" to "+v.Until, " to ")},
 		{"missing from HR file", strconv.FormatBool(v.Missing)},
 	}
 	if v.Code != "" {
 		rows = append(rows, []string{"activation code", v.Code + " until " + v.CodeUntil.In(h.zone).Format("2006-01-02 15:04")})
+	}
+	if v.Temporary != "" {
+		rows = append(rows, []string{"temporary code", v.Temporary + " until " + v.TemporaryUntil.In(h.zone).Format("2006-01-02 15:04") + ", once"})
 	}
 	return table(con.out, []string{"fact", "value"}, rows)
 }

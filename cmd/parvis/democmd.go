@@ -64,7 +64,13 @@ func (c *demoCommand) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	city := &demo.City{Store: h.store, Directory: h.directory, Vault: h.vault, Desk: h.desk, Clock: t.clock.Now, Zone: h.zone}
+	if _, err := h.embedded.Handler(); err != nil { // its accounts are opened before its pages
+		return errors.Join(err, h.close())
+	}
+	city := &demo.City{
+		Store: h.store, Directory: h.directory, Vault: h.vault, Desk: h.desk, Clock: t.clock.Now, Zone: h.zone,
+		Dir: dir, Issuer: cfg.Verifier.Embedded.Address, Account: h.embedded.Add,
+	}
 	if t.people, err = city.Settle(ctx); err != nil {
 		return errors.Join(err, h.close())
 	}
@@ -161,16 +167,29 @@ func (t *town) found(ctx context.Context, dir string) (*config.Config, error) {
 		{Channel: string(parvis.Mobile), Listen: t.loopback(1)},
 	}
 	c.Operations = t.loopback(4)
-	c.Verifier.Label = config.Words{FR: "Mon Compte", EN: "Mon Compte"}
+	account := config.Words{FR: "Mon Compte", EN: "Mon Compte"}
+	c.Verifier = config.Verifier{
+		Label: account, Rules: []config.Rule{{Mode: string(parvis.VerifierFirst)}},
+		Embedded: config.Embedded{
+			Listen: t.loopback(2), Address: fmt.Sprintf("http://moncompte.localhost:%d", t.BasePort+2), Label: account,
+			Owner: config.Words{FR: "le service des habitants", EN: "the residents' service"},
+			Delay: config.Words{FR: "une heure, les jours ouvrés", EN: "one hour, on working days"},
+		},
+	}
 	box := &demo.Letterbox{Clock: t.clock.Now}
 	smtp, err := t.listen(ctx, "127.0.0.1:0", func(ctx context.Context, l net.Listener) error { return box.ServeSMTP(ctx, l) })
 	if err != nil {
 		return nil, err
 	}
 	c.Mail = config.Mail{Server: smtp, TLS: "none", From: "acces@example.org", Name: "Ville d'Exemple, accès des agents"}
-	if _, err := t.serve(ctx, t.loopback(3), loopbackOnly(box.Handler())); err != nil {
+	messages, err := t.serve(ctx, t.loopback(3), loopbackOnly(box.Handler()))
+	if err != nil {
 		return nil, err
 	}
+	c.SMS.Providers = []config.SMSProvider{{
+		Kind: "http", URL: "http://" + messages + "/sms", Headers: []config.Header{{Name: "Content-Type", Value: "application/json"}},
+		Body: `{"to":"{to}","text":"{text}","id":"{id}"}`, Pointer: "/status", Equals: "accepted", Receipt: "/id",
+	}}
 	keys := fmt.Sprintf("http://agents.localhost:%d/.well-known/jwks.json", t.BasePort)
 	for _, app := range demo.Apps() {
 		a := &demo.Application{App: app, Keys: keys, Clock: t.clock.Now, HTTP: loopbackClient()}
@@ -266,6 +285,7 @@ func contacts() []config.Contact {
 	return []config.Contact{
 		{Role: "support_desk", Name: config.Words{FR: "l'assistance informatique", EN: "the support desk"}, Phone: "01 99 00 12 34", Email: "assistance@example.org", Hours: hours, Open: "08:00", Close: "18:00"},
 		{Role: "it_contact", Name: config.Words{FR: "Denis Caron", EN: "Denis Caron"}, Phone: "01 99 00 12 40", Email: "denis.caron@example.org", Hours: hours, Open: "08:00", Close: "18:00"},
+		{Role: "verifier_owner", Name: config.Words{FR: "le service des habitants", EN: "the residents' service"}, Phone: "01 99 00 12 60", Email: "moncompte@example.org", Hours: hours, Open: "08:00", Close: "18:00"},
 		{Role: "hr_unit", Name: config.Words{FR: "le service des ressources humaines", EN: "the HR unit"}, Phone: "01 99 00 12 50", Email: "rh@example.org", Hours: hours, Open: "08:00", Close: "18:00"},
 	}
 }
@@ -319,20 +339,26 @@ A fictional city is open on this machine.
 
   Internal workstation   http://agents.localhost:%d
   Mobile portal          http://nomade.localhost:%d
+  Mon Compte (verifier)  http://moncompte.localhost:%d
   Messages received      http://messages.localhost:%d
   Operations             http://127.0.0.1:%d/healthz, /readyz, /metrics
 
-`, t.BasePort, t.BasePort+1, t.BasePort+3, t.BasePort+4)
+`, t.BasePort, t.BasePort+1, t.BasePort+2, t.BasePort+3, t.BasePort+4)
 	rows := [][]string{}
 	for _, p := range t.people {
 		secret := p.Password
 		if p.ActivationCode != "" {
 			secret = "activation code " + p.ActivationCode
 		}
-		rows = append(rows, []string{"  " + string(p.Number), p.Name, string(p.Profile), secret})
+		account := ""
+		if p.Verifier != nil {
+			account = p.Verifier.Email + " / " + p.Verifier.Password
+		}
+		rows = append(rows, []string{"  " + string(p.Number), p.Name, string(p.Profile), secret, p.TOTPSecret, account})
 	}
-	_ = table(&b, slices.Clone([]string{"  agent", "name", "profile", "password"}), rows) // a strings.Builder takes everything
+	_ = table(&b, []string{"  agent", "name", "profile", "password", "authenticator", "Mon Compte"}, rows) // a strings.Builder takes everything
 	fmt.Fprintf(&b, `
+An authenticator's secret goes into any application that makes codes.
 Try: sign in as A100001 on the mobile portal, open the pay slips, then finance. Stop with Ctrl-C.
 
 ready in %d ms

@@ -21,6 +21,7 @@ import (
 	"parvis/internal/demo"
 	"parvis/internal/directory"
 	"parvis/internal/helpdesk"
+	"parvis/internal/moncompte"
 	"parvis/internal/notify"
 	"parvis/internal/recovery"
 	"parvis/internal/seal"
@@ -28,6 +29,7 @@ import (
 	"parvis/internal/signin"
 	"parvis/internal/store"
 	"parvis/internal/text"
+	"parvis/internal/verifier"
 )
 
 // house is everything that acts, built in the order of the layers. The server
@@ -49,8 +51,11 @@ type house struct {
 	sessions  *session.Keeper
 	counter   *helpdesk.Counter
 	outbox    *notify.Outbox
+	link      *verifier.Link     // nil: no outside account
+	embedded  *moncompte.Service // nil: it is not served here
 	door      *signin.Hub
 	desk      *recovery.Desk
+	helpers   helpers
 }
 
 // build makes a house of a configuration that has no fault.
@@ -69,10 +74,10 @@ func build(ctx context.Context, c *config.Config, clock func() time.Time, log *s
 	if h.addresses, err = parvis.NewAddresses(c.Origins()); err != nil {
 		return nil, err
 	}
-	signer, verifier := h.keys.Note()
+	signer, checker := h.keys.Note()
 	h.store, err = store.Open(ctx, store.Options{
 		URL: h.databaseURL(), Clock: clock, Log: log,
-		Heads: audit.Notary{Signer: signer, Verifier: verifier}, HeadFile: filepath.Join(c.Data, "heads"),
+		Heads: audit.Notary{Signer: signer, Verifier: checker}, HeadFile: filepath.Join(c.Data, "heads"),
 	})
 	if err != nil {
 		return nil, err
@@ -103,7 +108,8 @@ func (h *house) rules() error {
 	}
 	h.catalog = access.Catalog{
 		Apps: c.Apps(), Profiles: c.ProfileList(), Calendar: calendar,
-		ChannelHours: map[parvis.Channel]bool{}, VerifierRequired: c.Verifier.Required,
+		ChannelHours: map[parvis.Channel]bool{}, VerifierRequired: c.Verifier.Required, VerifierRules: c.VerifierRules(),
+		VerifierFallback: c.Verifier.Fallback, SecondProofReady: true, EnrolHere: c.EnrolOn(), Sites: c.Sites(),
 	}
 	for _, ch := range c.Hours.Channels {
 		h.catalog.ChannelHours[parvis.Channel(ch)] = true
@@ -126,9 +132,13 @@ func (h *house) act() error {
 			return err
 		},
 	}
+	attested, err := attestation(c.Passkeys.Attestation)
+	if err != nil {
+		return err
+	}
 	h.vault = &credential.Vault{
 		Store: h.store, Keys: h.keys, Clock: h.clock, Words: []string{c.Organisation.Name},
-		Memory: hashMemory,
+		Memory: hashMemory, Attestation: attested, SMSPerHour: c.SMS.PerHour,
 	}
 	h.sessions = &session.Keeper{
 		Store: h.store, Keys: h.keys, Addresses: h.addresses, Clock: h.clock, Log: h.log, Limits: limits(c.Sessions),
@@ -138,21 +148,30 @@ func (h *house) act() error {
 	if err != nil {
 		return err
 	}
+	telephones, err := textMessages(c.SMS, h.log)
+	if err != nil {
+		return err
+	}
 	h.outbox, err = notify.New(notify.Config{
-		Store: h.store, Keys: h.keys, Words: h.words, Clock: h.clock, Log: h.log, SMTP: smtp,
+		Store: h.store, Keys: h.keys, Words: h.words, Clock: h.clock, Log: h.log, SMTP: smtp, SMS: telephones,
 		From: sender(c.Mail), Name: c.Mail.Name, Lang: text.Lang(c.Organisation.Language), Zone: h.zone,
 		Values: h.values(text.Lang(c.Organisation.Language)),
 	})
 	if err != nil {
 		return err
 	}
+	if err := h.vouchers(); err != nil {
+		return err
+	}
 	h.door = &signin.Hub{
 		Store: h.store, Directory: h.directory, Vault: h.vault, Keeper: h.sessions, Outbox: h.outbox, Keys: h.keys,
 		Clock: h.clock, Profiles: h.catalog.Profiles, Domains: c.Organisation.Domains,
+		Policy: h.policy, Link: h.link, Fallback: c.Verifier.Fallback, SMS: len(telephones) > 0, Issuer: c.Organisation.Name,
+		Country: c.SMS.Country, Contacts: h.contacts,
 	}
 	h.desk = &recovery.Desk{
 		Store: h.store, Vault: h.vault, Outbox: h.outbox, Keys: h.keys, Addresses: h.addresses,
-		Clock: h.clock, Profiles: h.catalog.Profiles, Verifier: c.Verifier.Required,
+		Clock: h.clock, Profiles: h.catalog.Profiles, Verifier: c.VerifierDemanded(), Mode: h.verifierMode,
 	}
 	return nil
 }
@@ -171,6 +190,7 @@ func (h *house) values(l text.Lang) text.Args {
 	if label := parvis.Words(c.Verifier.Label).In(string(l)); label != "" {
 		v["verifier_label"] = label
 	}
+	h.vouching(v, l)
 	for _, p := range c.Organisation.Contacts {
 		name := parvis.Words(p.Name).In(string(l))
 		if name != "" {
@@ -282,14 +302,17 @@ func mailServer(m config.Mail) (notify.SMTP, error) {
 		return notify.SMTP{}, err
 	}
 	s := notify.SMTP{Host: host, Port: n, Transport: notify.Transport(m.TLS), User: m.User}
-	if m.Password != "" {
-		b, err := os.ReadFile(m.Password)
-		if err != nil {
-			return notify.SMTP{}, err
-		}
-		s.Password = seal.Secret(strings.TrimSpace(string(b)))
+	s.Password, err = secretIn(m.Password)
+	return s, err
+}
+
+// secretIn reads the secret that a file holds; no file, no secret.
+func secretIn(file string) (seal.Secret, error) {
+	if file == "" {
+		return "", nil
 	}
-	return s, nil
+	b, err := os.ReadFile(file)
+	return seal.Secret(strings.TrimSpace(string(b))), err
 }
 
 func sender(m config.Mail) string {

@@ -88,7 +88,7 @@ type server struct {
 	*house
 	gateway   *gateway.Gateway
 	entrances []*edge.Server
-	opsListen *edge.Server
+	others    []*edge.Server // operations, the embedded verifier
 }
 
 // open builds the doors and listens at them; nothing is answered before run.
@@ -97,7 +97,9 @@ func (h *house) open(o operations) (*server, error) {
 	s := &server{house: h}
 	metrics := edge.NewMetrics()
 	h.store.Follow(metrics.Follow)
-	e := &edge.Edge{Addresses: h.addresses, Catalog: h.words, Clock: h.clock, Log: h.log, Metrics: metrics, Values: h.values, Zone: h.zone}
+	e := &edge.Edge{
+		Addresses: h.addresses, Catalog: h.words, Clock: h.clock, Log: h.log, Metrics: metrics, Values: h.values, Zone: h.zone, Leads: h.leads(),
+	}
 	s.gateway = &gateway.Gateway{
 		Policy: h.policy, Held: access.NewHeld(0), Directory: h.directory, Keeper: h.sessions, Counter: h.counter,
 		Keys: h.keys, Addresses: h.addresses, Edge: e, Clock: h.clock, Log: h.log,
@@ -106,7 +108,7 @@ func (h *house) open(o operations) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Portal, e.Apps, e.Page = pages.Handler(e), s.gateway, pages.Failure
+	e.Portal, e.Apps, e.Page = h.ourKeys(pages.Handler(e)), s.gateway, pages.Failure
 
 	for _, en := range c.Entrances {
 		l, err := e.Listen(edge.Entrance{
@@ -118,13 +120,46 @@ func (h *house) open(o operations) (*server, error) {
 		}
 		s.entrances = append(s.entrances, l)
 	}
+	if h.embedded != nil {
+		pages, err := h.embedded.Handler()
+		if err != nil {
+			return nil, fmt.Errorf("embedded verifier: %w", err)
+		}
+		if err := s.also("embedded verifier", c.Verifier.Embedded.Listen, pages); err != nil {
+			return nil, err
+		}
+	}
 	if c.Operations == "" {
 		return s, nil
 	}
-	if s.opsListen, err = edge.ListenPlain(c.Operations, s.operations(metrics, o), h.log); err != nil {
-		return nil, fmt.Errorf("operations: %w", err)
+	return s, s.also("operations", c.Operations, s.operations(metrics, o))
+}
+
+// also listens for something beside the entrances.
+func (s *server) also(what, address string, h http.Handler) error {
+	l, err := edge.ListenPlain(address, h, s.log)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	return s, nil
+	s.others = append(s.others, l)
+	return nil
+}
+
+// ourKeys answers the keys that outside accounts may want of us, on the hosts
+// of the portals.
+func (h *house) ourKeys(pages http.Handler) http.Handler {
+	if h.link == nil {
+		return pages
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/verifier/jwks.json" || r.Method != http.MethodGet && r.Method != http.MethodHead {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		w.Header().Set("Cache-Control", "public, max-age=300")
+		_, _ = w.Write(h.link.JWKS()) // a reader who left needs nothing
+	})
 }
 
 // portal builds the agent's pages.
@@ -145,7 +180,7 @@ func (h *house) portal(g *gateway.Gateway, e *edge.Edge) (*portal.Portal, error)
 		Catalog: h.words, Policy: h.policy, Directory: h.directory, Sessions: h.sessions, Door: h.door, Desk: h.desk,
 		Counter: h.counter, Vault: h.vault, Store: h.store, Keys: h.keys, Addresses: h.addresses, Clock: h.clock, Zone: h.zone,
 		Assets: assets, Organisation: c.Organisation.Name, Lang: text.Lang(c.Organisation.Language), Notice: parvis.Words(c.Organisation.Notice),
-		Verifier: c.Verifier.Required, Profiles: h.catalog.Profiles, Values: h.values, Down: g.Down, JWKS: e.Handle(g.ServeKeys),
+		Verifier: c.VerifierDemanded(), Profiles: h.catalog.Profiles, Values: h.values, Down: g.Down, JWKS: e.Handle(g.ServeKeys),
 	}
 	for _, contact := range c.Organisation.Contacts {
 		who := portal.Contact{
@@ -192,8 +227,8 @@ func (s *server) run(ctx context.Context) error {
 	for _, en := range s.entrances {
 		work.Go(func() error { return en.Serve(ctx) })
 	}
-	if s.opsListen != nil {
-		work.Go(func() error { return s.opsListen.Serve(ctx) })
+	for _, l := range s.others {
+		work.Go(func() error { return l.Serve(ctx) })
 	}
 	work.Go(func() error { return s.sessions.Run(ctx) })
 	work.Go(func() error { return s.gateway.Run(ctx) })

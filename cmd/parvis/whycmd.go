@@ -86,7 +86,7 @@ func (c *whyCommand) question() (access.Request, error) {
 	}
 	for _, p := range c.Proof {
 		switch k := parvis.ProofKind(p); k {
-		case parvis.Password, parvis.Verifier, parvis.TOTP, parvis.SMS, parvis.Passkey, parvis.RecoveryCode, parvis.TemporaryCode:
+		case parvis.Password, parvis.Verifier, parvis.TOTP, parvis.SMS, parvis.Passkey, parvis.RecoveryCode, parvis.TemporaryCode, parvis.VerifierWaived:
 			q.Proofs = append(q.Proofs, parvis.Proof{Kind: k})
 		case "", "none":
 		default:

@@ -23,7 +23,7 @@ func bigCity(b *testing.B) *Policy {
 	for i := range 20 {
 		fmt.Fprintf(&text, "@id(%q) @reason(\"channel_not_allowed_profile\") forbid (principal in Profile::\"extended_rights\", action, resource == Application::\"app-%d\") when { context.channel == \"mobile\" };\n", fmt.Sprint("one.", i), 100+i)
 		fmt.Fprintf(&text, "@id(%q) @reason(\"app_maintenance\") forbid (principal in Unit::\"ville/u%d\", action, resource) when { principal.category == \"external\" && !context.device_known };\n", fmt.Sprint("unit.", i), i)
-		fmt.Fprintf(&text, "@id(%q) @reason(\"policy_locked\") forbid (principal, action, resource) when { principal.job == \"J%d\" && context.channel == \"mobile\" && !context.second_proof };\n", fmt.Sprint("all.", i), i)
+		fmt.Fprintf(&text, "@id(%q) @reason(\"policy_locked\") forbid (principal, action, resource) when { principal.job == \"J%d\" && context.channel == \"mobile\" && context.second_shown == 0 };\n", fmt.Sprint("all.", i), i)
 	}
 	return mustNew(b, c, Source{Name: "big.cedar", Text: []byte(text.String())})
 }

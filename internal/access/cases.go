@@ -33,6 +33,8 @@ import (
 //	absence CLASS from DATE to DATE · off since DATE · not activated · not linked
 //	password expires DATE TIME · password leaked · locked until DATE TIME
 //	enrolled totp sms · proofs password, totp 5 minutes ago
+//	passkeys of mobile (they belong to the site of that entrance; of all, unless said)
+//	temporary code until DATE TIME (one was handed over and not used)
 //	device known|validated|pending (the one of the request) · holds device … (another)
 //
 // The answer is "opens", "opens limited" or "refused CODE…"; then, each only if
@@ -57,7 +59,7 @@ type expectation struct {
 }
 
 // lines lists how a line of a case may begin, for the message when one does not.
-const lines = "agent, unit, contract, absence, deceased, off, not, locked, password, enrolled, proofs, device, holds, on, open, opens, refused, until, way, no or conditions"
+const lines = "agent, unit, contract, absence, deceased, off, not, locked, password, enrolled, proofs, passkeys, temporary, device, holds, on, open, opens, refused, until, way, no or conditions"
 
 // maxCaseLine bounds a line of a file of cases.
 const maxCaseLine = 4096
@@ -134,7 +136,7 @@ func (rd *caseReader) begin() {
 	rd.begun = true
 	rd.now = Case{File: rd.file, Line: rd.line, Title: rd.title}
 	rd.agent = parvis.Agent{Unit: "ville", ContractFrom: time.Date(2020, 1, 1, 0, 0, 0, 0, rd.zone)}
-	rd.standing = parvis.Standing{Activated: true, VerifierLinked: true}
+	rd.standing = parvis.Standing{Activated: true, VerifierLinked: true, Sites: rd.sitesOf(parvis.Channels())}
 	rd.shown = nil
 }
 
@@ -173,6 +175,8 @@ func (rd *caseReader) read(word string, rest []string) error {
 		return rd.readStanding(word, rest)
 	case "enrolled", "proofs":
 		return rd.readProofs(word, rest)
+	case "passkeys", "temporary":
+		return rd.readHeld(word, rest)
 	case "device", "holds":
 		return rd.readDevice(word, rest)
 	case "on":
@@ -294,6 +298,40 @@ func (rd *caseReader) readProofs(word string, rest []string) error {
 		}
 	}
 	return nil
+}
+
+// readHeld reads "passkeys of CHANNEL…" and "temporary code until DATE TIME".
+func (rd *caseReader) readHeld(word string, rest []string) error {
+	switch {
+	case word == "passkeys" && len(rest) > 1 && rest[0] == "of":
+		var channels []parvis.Channel
+		for _, w := range rest[1:] {
+			c := parvis.Channel(w)
+			if !c.Known() {
+				return fmt.Errorf("there is no channel %q", c)
+			}
+			channels = append(channels, c)
+		}
+		rd.standing.Sites = rd.sitesOf(channels)
+		return nil
+	case word == "temporary" && len(rest) > 1 && rest[0] == "code" && rest[1] == "until":
+		var err error
+		rd.standing.Temporary, err = rd.moment(rest[2:])
+		return err
+	}
+	return errors.New("write: passkeys of CHANNEL, or temporary code until DATE TIME")
+}
+
+// sitesOf lists the sites of entrances as a standing does: sorted, each once.
+func (rd *caseReader) sitesOf(channels []parvis.Channel) []string {
+	var all []string
+	for _, c := range channels {
+		if site := rd.catalog.Sites[c]; site != "" {
+			all = append(all, site)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func span(number, unit string) (time.Duration, error) {

@@ -21,7 +21,7 @@ func city(t testing.TB) Catalog {
 		t.Fatal(err)
 	}
 	return Catalog{
-		Calendar: cal,
+		Calendar: cal, SecondProofReady: true,
 		Apps: []parvis.App{
 			{ID: "messagerie", Channels: everywhere, SecondOn: []parvis.Channel{parvis.Mobile}},
 			{ID: "paie", Channels: everywhere, HRDocuments: true},
@@ -45,7 +45,19 @@ func strictCity(t testing.TB) (Catalog, Source) {
 	t.Helper()
 	c := city(t)
 	c.VerifierRequired = true
-	c.SecondProofReady = true
+	c.VerifierRules = []parvis.VerifierRule{{Profile: "treasury", Channel: parvis.Mobile, Mode: parvis.VerifierEach}}
+	c.VerifierFallback = true
+	c.Sites = map[parvis.Channel]string{parvis.Internal: "ville.test", parvis.VPN: "ville.test", parvis.Mobile: "mobile.test"}
+	c.Apps = append(c.Apps, parvis.App{ID: "coffre", Channels: parvis.Channels(), Second: true, SecondStrength: parvis.PhishingResistant})
+	c.Profiles[1].SMSUntil = time.Date(2026, 12, 15, 0, 0, 0, 0, c.Calendar.Zone)
+	c.Profiles = append(c.Profiles,
+		parvis.Profile{ID: "treasury", Second: map[parvis.Channel]parvis.Demand{
+			"": {Strength: parvis.AnySecond, MaxAge: 10 * time.Minute}, parvis.Mobile: {Strength: parvis.PhishingResistant},
+		}},
+		parvis.Profile{ID: "works", Second: map[parvis.Channel]parvis.Demand{
+			"": {Strength: parvis.NoSMS, From: time.Date(2026, 12, 1, 0, 0, 0, 0, c.Calendar.Zone)},
+		}},
+	)
 	c.ChannelHours = map[parvis.Channel]bool{parvis.Internal: true}
 	c.Calendar.Closures = []Closure{{
 		First: time.Date(2026, 11, 23, 0, 0, 0, 0, c.Calendar.Zone), Last: time.Date(2026, 11, 30, 0, 0, 0, 0, c.Calendar.Zone),
@@ -130,7 +142,7 @@ until further notice
 	want := `wrong.txt:2: Everything is wrong here: expected "conditions account_closed", got "no conditions"
 wrong.txt:2: Everything is wrong here: expected "opens", got "refused channel_not_allowed app_not_assigned factor_required"
 wrong.txt:2: Everything is wrong here: expected "until 2026-11-24 20:00", got "until further notice"
-wrong.txt:2: Everything is wrong here: expected "no way", got "way channel internal + proof second + entitlement finances / channel vpn + proof second + entitlement finances"
+wrong.txt:2: Everything is wrong here: expected "no way", got "way channel internal + proof second + entitlement finances / channel vpn + proof temporary_code + entitlement finances"
 wrong.txt:12: A reason that was not given: expected "refused app_down", got "opens limited"`
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
@@ -155,6 +167,10 @@ func TestCaseFaults(t *testing.T) {
 		{"proofs smoke", `there is no proof "smoke"`},
 		{"proofs totp x minutes ago", `"x" is not a whole number`},
 		{"proofs totp 5 years ago", `"years" is neither seconds, minutes nor hours`},
+		{"passkeys", "write: passkeys of CHANNEL"},
+		{"passkeys of fax", `there is no channel "fax"`},
+		{"temporary code", "write: passkeys of CHANNEL"},
+		{"temporary code until noon", `"noon" is not a moment`},
 		{"device stolen", "write: device known"},
 		{"on mobile", "write: on CHANNEL at"},
 		{"on mobile at Tuesday the 2026-11-24 10:00", "write: on CHANNEL at"},

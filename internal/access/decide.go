@@ -24,6 +24,8 @@ type Request struct {
 	At       time.Time
 	Proofs   []parvis.Proof // what was shown in this session; a later moment than At does not count
 	Device   parvis.Device  // the device of this request; zero when not known
+
+	made []parvis.Change // second proofs that a way shows besides: they count where they can be made
 }
 
 // noPermit stands for the absence of a permit, where a policy is to be named.
@@ -224,7 +226,7 @@ var tellingFirst = [...]parvis.ReasonCode{
 	parvis.WhyChannelUnknown, parvis.WhyChannelNotAllowed, parvis.WhyChannelNotAllowedProfile,
 	parvis.WhyAppNotAssigned, parvis.WhyChannelClosed,
 	parvis.WhyVPNPending, parvis.WhyDeviceNotRecognised, parvis.WhyVPNNotAuthorised,
-	parvis.WhySessionExpired, parvis.WhyFactorRequired, "factor_too_weak", parvis.WhyStepUpRequired,
+	parvis.WhySessionExpired, parvis.WhyFactorRequired, parvis.WhyFactorTooWeak, parvis.WhyStepUpRequired,
 }
 
 func rank(c parvis.ReasonCode) int {
@@ -340,7 +342,10 @@ func sameReason(a, b because) bool { return a.code == b.code }
 
 // turns lists the moments after the request at which one of its facts, other
 // than the office hours, may change: in order, each once.
-func (q *question) turns() []time.Time {
+func (q *question) turns() []time.Time { return inOrder(append(q.hardening(), q.dates()...)) }
+
+// dates lists those of them at which something may become better.
+func (q *question) dates() []time.Time {
 	all := q.r.Agent.Turns(q.r.At)
 	if t := q.r.Standing.PasswordExpires; t.After(q.r.At) {
 		all = append(all, t)
@@ -349,12 +354,11 @@ func (q *question) turns() []time.Time {
 		if pr.At.After(q.r.At) {
 			all = append(all, pr.At)
 		}
-		for _, age := range q.app.ages {
-			if t := pr.At.Add(time.Duration(age) * time.Second); pr.Kind.Second() && t.After(q.r.At) {
-				all = append(all, t)
-			}
-		}
 	}
+	return inOrder(all)
+}
+
+func inOrder(all []time.Time) []time.Time {
 	slices.SortFunc(all, time.Time.Compare)
 	return slices.CompactFunc(all, time.Time.Equal)
 }

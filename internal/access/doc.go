@@ -19,6 +19,10 @@
 // (@reason) from the closed list, and every policy its name (@id). An organisation may
 // add permits and forbids; it cannot take away a shipped forbid.
 //
+// What a second proof must be is settled in one place, [Policy.Demand]: the
+// strictest of profile, entrance and application, at that moment. [Impact] puts
+// everybody to a draft, by the same decisions.
+//
 // Life cycle: [New] checks everything and reports all faults together, with
 // file and line; the [Policy] it gives never changes and may be shared. New
 // facts or rules mean a new Policy and [Held.Clear].

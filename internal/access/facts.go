@@ -19,10 +19,10 @@ const (
 	offAssignment
 	password
 	passwordLeaked
-	verifierMissing
+	verifier
 	sensitive
 	enrolled
-	secondEnrolled
+	secondHeld
 	vpnDevice
 	employer
 	category
@@ -31,10 +31,10 @@ const (
 	lastOfAgent = entitlements
 
 	channel fact = iota - 1
-	channelHours
 	officeOpen
 	proofs
-	secondProof
+	secondDemanded
+	secondShown
 	secondAge
 	deviceKnown
 	deviceValidated
@@ -44,9 +44,9 @@ const (
 // factNames are the words of policies/schema.cedarschema. Maps of at most 14
 // and 8 words are the small ones, and every decision makes one of each.
 var factNames = [countOfFacts]types.String{
-	"state", "activated", "off_assignment", "password", "password_leaked", "verifier_missing", "sensitive", "enrolled",
-	"second_enrolled", "vpn_device", "employer", "category", "job", "entitlements",
-	"channel", "channel_hours", "office_open", "proofs", "second_proof", "second_age_s", "device_known", "device_validated",
+	"state", "activated", "off_assignment", "password", "password_leaked", "verifier", "sensitive", "enrolled",
+	"second_held", "vpn_device", "employer", "category", "job", "entitlements",
+	"channel", "office_open", "proofs", "second_demanded", "second_shown", "second_age_s", "device_known", "device_validated",
 }
 
 // factSet is a set of facts, one bit each.
@@ -94,6 +94,7 @@ func (s *situation) record(first, last fact) types.Record {
 // unknown, and counts for nothing.
 var proofKinds = [...]parvis.ProofKind{
 	parvis.Password, parvis.Verifier, parvis.TOTP, parvis.SMS, parvis.Passkey, parvis.RecoveryCode, parvis.TemporaryCode,
+	parvis.VerifierWaived,
 }
 
 // kindSet is a set of kinds of proof, one bit each.
@@ -120,24 +121,17 @@ func kindSets() []types.Value {
 	return all
 }
 
-// counts tells whether k is a second proof for this agent. A text message is
-// not, for a sensitive profile (product.md section 5).
-func counts(k parvis.ProofKind, sensitive bool) bool {
-	return k.Second() && (k != parvis.SMS || !sensitive)
-}
-
-// situation gathers the facts of a request. The application does not matter:
-// what rules read of it never changes.
+// situation gathers the facts of a request.
 func (p *Policy) situation(r *Request) situation {
 	a, st := r.Agent, r.Standing
-	demanding := p.demands(a, func(pr parvis.Profile) bool { return pr.Sensitive }, true)
+	demanding := p.anyProfile(a, func(pr parvis.Profile) bool { return pr.Sensitive }, true)
 	var s situation
 	s[state] = types.String(a.StateAt(r.At))
 	s[activated] = types.Boolean(st.Activated)
 	s[offAssignment] = types.Boolean(!a.OffSince.IsZero() && !a.OffSince.After(r.At))
 	s[password] = p.passwordAt(a, st, r.At)
 	s[passwordLeaked] = types.Boolean(st.PasswordLeaked)
-	s[verifierMissing] = types.Boolean(p.verifierRequired && !st.VerifierLinked)
+	s[verifier] = p.verifierAt(a, st, r.Channel)
 	s[sensitive] = types.Boolean(demanding)
 	s[employer] = types.String(a.Employer)
 	s[category] = types.String(a.Category)
@@ -145,16 +139,15 @@ func (p *Policy) situation(r *Request) situation {
 	s[entitlements] = entitlementSet(a.Entitlements)
 
 	s[channel] = types.String(r.Channel)
-	s[channelHours] = types.Boolean(p.channelHours[r.Channel])
 	s[officeOpen] = types.Boolean(p.calendar.Open(r.At, a.Unit))
-	p.proofFacts(&s, r, demanding)
+	p.proofFacts(&s, r)
 	p.deviceFacts(&s, r)
 	return s
 }
 
-// demands tells whether one of the agent's profiles satisfies ask. A profile
+// anyProfile tells whether one of the agent's profiles satisfies ask. A profile
 // that nobody declared is unknown: it answers unknown.
-func (p *Policy) demands(a *parvis.Agent, ask func(parvis.Profile) bool, unknown bool) bool {
+func (p *Policy) anyProfile(a *parvis.Agent, ask func(parvis.Profile) bool, unknown bool) bool {
 	for _, id := range profilesOf(a) {
 		pr, ok := p.profiles[id]
 		if ok && ask(pr) || !ok && unknown && id != parvis.Standard {
@@ -174,44 +167,66 @@ func profilesOf(a *parvis.Agent) []parvis.ProfileID {
 	return a.Profiles
 }
 
-func (p *Policy) passwordAt(a *parvis.Agent, st *parvis.Standing, at time.Time) types.String {
+func (p *Policy) passwordAt(a *parvis.Agent, st *parvis.Standing, at time.Time) types.Value {
 	end := st.PasswordExpires
 	away := a.Absence != parvis.NoAbsence && !a.AbsenceFrom.IsZero() && !end.Before(a.AbsenceFrom) &&
 		(a.AbsenceUntil.IsZero() || end.Before(a.AbsenceUntil.AddDate(0, 0, 1)))
 	switch {
 	case end.IsZero() || end.After(at):
-		return "current"
+		return types.String("current")
 	case away:
-		return "expired_absence"
-	case p.demands(a, func(pr parvis.Profile) bool { return pr.PasswordDays > 0 }, false):
-		return "expired_privileged"
+		return types.String("expired_absence")
+	case p.anyProfile(a, func(pr parvis.Profile) bool { return pr.PasswordDays > 0 }, false):
+		return types.String("expired_privileged")
 	}
-	return "expired"
+	return types.String("expired")
 }
 
-func (p *Policy) proofFacts(s *situation, r *Request, sensitive bool) {
-	var held, shown kindSet
-	second, holds := false, false
-	var newest time.Time
-	for _, k := range r.Standing.Enrolled {
-		held.add(k)
-		holds = holds || counts(k, sensitive)
+// verifierAt says what the second account lacks at an entrance.
+func (p *Policy) verifierAt(a *parvis.Agent, st *parvis.Standing, c parvis.Channel) types.Value {
+	switch mode := p.VerifierMode(a, c); {
+	case mode != parvis.VerifierFirst && mode != parvis.VerifierEach:
+		return types.String("free")
+	case !st.VerifierLinked:
+		return types.String("missing")
+	case mode == parvis.VerifierEach:
+		return types.String("each")
 	}
-	for _, pr := range r.Proofs {
+	return types.String("linked")
+}
+
+// proofFacts places what is held, demanded and shown on one scale of strengths.
+func (p *Policy) proofFacts(s *situation, r *Request) {
+	held, strongest := p.heldAt(r)
+	shown := p.shownAt(r)
+	demanded := p.asked(r, strongest)
+	var kinds kindSet
+	young, age := 0, time.Duration(-1)
+	for _, pr := range shown {
 		if pr.At.After(r.At) { // not shown yet
 			continue
 		}
-		shown.add(pr.Kind)
-		if counts(pr.Kind, sensitive) && (!second || pr.At.After(newest)) {
-			second, newest = true, pr.At
+		if pr.Kind != parvis.VerifierWaived || p.verifierFallback {
+			kinds.add(pr.Kind)
+		}
+		strength, old := pr.Kind.Strength(), r.At.Sub(pr.At)
+		if strength >= max(demanded.Strength, parvis.AnySecond) && (age < 0 || old < age) {
+			age = old
+		}
+		if demanded.Strength == 0 || demanded.MaxAge == 0 || old < demanded.MaxAge {
+			young = max(young, strength)
 		}
 	}
+	if r.Standing.Temporary.After(r.At) {
+		strongest = max(strongest, parvis.TemporaryCode.Strength())
+	}
 	s[enrolled] = p.kindSets[held]
-	s[secondEnrolled] = types.Boolean(holds)
-	s[proofs] = p.kindSets[shown]
-	s[secondProof] = types.Boolean(second)
-	if second {
-		s[secondAge] = types.Long(r.At.Sub(newest) / time.Second)
+	s[secondHeld] = types.Long(strongest)
+	s[proofs] = p.kindSets[kinds]
+	s[secondDemanded] = types.Long(demanded.Strength)
+	s[secondShown] = types.Long(young)
+	if age >= 0 {
+		s[secondAge] = types.Long(age / time.Second)
 	}
 }
 

@@ -18,9 +18,15 @@ type Catalog struct {
 	Profiles         []parvis.Profile
 	Calendar         *Calendar               // required; [OfficeHours] is the default of the product
 	ChannelHours     map[parvis.Channel]bool // channels that close outside office hours; none by default
-	VerifierRequired bool                    // every agent must have linked the second account
+	VerifierRequired bool                    // every agent must have linked the second account: one more rule, for all, of mode first
+	VerifierRules    []parvis.VerifierRule   // what part the second account has; the strictest that concerns an agent wins
+	VerifierFallback bool                    // a second proof may stand in for a verifier that does not answer
 	SecondProofReady bool                    // agents can enrol and show a second proof by themselves; if not, the IT contact helps
-	DeviceLead       time.Duration           // usual delay of the validation of a device; 0 when not known
+	EnrolHere        map[parvis.Channel]bool // entrances where a first second proof may be enrolled with a password alone; nil: internal
+	// Sites is the site of each entrance: there, only a passkey of that site
+	// can be shown, and none where no site is named. Nil: any, everywhere.
+	Sites      map[parvis.Channel]string
+	DeviceLead time.Duration // usual delay of the validation of a device; 0 when not known
 }
 
 // Source is one .cedar file of the organisation.
@@ -36,10 +42,14 @@ type Policy struct {
 	byID             map[parvis.AppID]int
 	plain            application // no application at all, under the account rules only: see Conditions
 	profiles         map[parvis.ProfileID]parvis.Profile
+	declared         []parvis.Profile
 	calendar         *Calendar
 	channelHours     map[parvis.Channel]bool
-	verifierRequired bool
+	verifierRules    []parvis.VerifierRule
+	verifierFallback bool
 	secondReady      bool
+	enrolHere        map[parvis.Channel]bool
+	sites            map[parvis.Channel]string
 	deviceLead       time.Duration
 	kindSets         []types.Value
 	rules            map[types.PolicyID]*rule
@@ -64,12 +74,22 @@ func New(c Catalog, own ...Source) (*Policy, error) {
 	p := &Policy{
 		byID:             make(map[parvis.AppID]int, len(c.Apps)),
 		profiles:         make(map[parvis.ProfileID]parvis.Profile, len(c.Profiles)),
+		declared:         c.Profiles,
 		calendar:         c.Calendar,
 		channelHours:     c.ChannelHours,
-		verifierRequired: c.VerifierRequired,
+		verifierRules:    c.VerifierRules,
+		verifierFallback: c.VerifierFallback,
 		secondReady:      c.SecondProofReady,
+		enrolHere:        c.EnrolHere,
+		sites:            c.Sites,
 		deviceLead:       c.DeviceLead,
 		kindSets:         kindSets(),
+	}
+	if c.VerifierRequired {
+		p.verifierRules = append(slices.Clip(p.verifierRules), parvis.VerifierRule{Mode: parvis.VerifierFirst})
+	}
+	if p.enrolHere == nil {
+		p.enrolHere = map[parvis.Channel]bool{parvis.Internal: true}
 	}
 	var faults []error
 	if p.calendar == nil {
@@ -109,24 +129,32 @@ func (p *Policy) add(app parvis.App) error {
 		return fmt.Errorf("application %s: more than %d applications", app.ID, maxApps)
 	}
 	p.byID[app.ID] = len(p.apps)
-	p.apps = append(p.apps, application{App: app, entity: appEntity(&app)})
+	p.apps = append(p.apps, application{App: app, entity: p.appEntity(&app)})
 	return nil
 }
 
-func appEntity(app *parvis.App) types.Entity {
+func (p *Policy) appEntity(app *parvis.App) types.Entity {
+	var closes []parvis.Channel
+	for _, c := range parvis.Channels() {
+		if p.channelHours[c] {
+			closes = append(closes, c)
+		}
+	}
 	return types.Entity{
 		UID: types.NewEntityUID("Application", types.String(app.ID)),
 		Attributes: types.NewRecord(types.RecordMap{
-			"channels":      channelSet(app.Channels),
-			"reduced":       channelSet(app.Reduced),
-			"entitled":      types.Boolean(app.Entitled),
-			"second":        types.Boolean(app.Second),
-			"second_on":     channelSet(app.SecondOn),
-			maxAge:          types.Long(app.ProofMaxAge),
-			"on_device_vpn": types.Boolean(app.OnDeviceVPN),
-			"office_hours":  types.Boolean(app.OfficeHours),
-			"hr_documents":  types.Boolean(app.HRDocuments),
-			"hr_service":    types.Boolean(app.HRService),
+			"channels":        channelSet(app.Channels),
+			"reduced":         channelSet(app.Reduced),
+			"entitled":        types.Boolean(app.Entitled),
+			"second":          types.Boolean(app.Second),
+			"second_strength": types.Long(demandOf(app).Strength),
+			"second_on":       channelSet(app.SecondOn),
+			maxAge:            types.Long(app.ProofMaxAge),
+			"on_device_vpn":   types.Boolean(app.OnDeviceVPN),
+			"office_hours":    types.Boolean(app.OfficeHours),
+			"closes_on":       channelSet(closes),
+			"hr_documents":    types.Boolean(app.HRDocuments),
+			"hr_service":      types.Boolean(app.HRService),
 		}),
 	}
 }
@@ -148,7 +176,7 @@ func (p *Policy) index(rules []*rule) {
 	for i := range p.apps {
 		p.apps[i].concern(rules)
 	}
-	p.plain = application{entity: appEntity(&parvis.App{})}
+	p.plain = application{entity: p.appEntity(&parvis.App{})}
 	p.plain.concern(slices.DeleteFunc(slices.Clone(rules), func(r *rule) bool { return r.own || r.file != accountFile }))
 }
 
@@ -168,7 +196,7 @@ func (a *application) concern(rules []*rule) {
 		}
 		a.ages = append(a.ages, r.ages...)
 	}
-	if a.ProofMaxAge > 0 {
+	if a.ProofMaxAge > 0 { // own rules may compare with it
 		a.ages = append(a.ages, int64(a.ProofMaxAge), int64(a.ProofMaxAge)+1)
 	}
 	slices.Sort(a.ages)

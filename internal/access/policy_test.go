@@ -215,6 +215,7 @@ func TestMomentsOfReasons(t *testing.T) {
 func TestWhoMakesAChange(t *testing.T) {
 	c := city(t)
 	c.DeviceLead = 48 * time.Hour
+	c.SecondProofReady = false
 	by := func(p *Policy, r Request, k parvis.ChangeKind) (parvis.Actor, time.Duration) {
 		for _, w := range p.Explain(r).Ways {
 			for _, ch := range w.Changes {

@@ -26,12 +26,13 @@ func chance(t *rapid.T, what string, percent int) bool {
 func someRules(t *rapid.T, apps []parvis.App) Source {
 	conditions := []string{
 		`context.channel == "mobile"`, `context.channel != "vpn"`, `context.office_open`, `!context.office_open`,
-		`context.proofs.contains("passkey")`, `!context.second_proof`, `context.device_known`, `!context.device_validated`,
+		`context.proofs.contains("passkey")`, `context.second_shown == 0`, `context.device_known`, `!context.device_validated`,
 		`context has second_age_s && context.second_age_s > 300`, `context has second_age_s && 900 <= context.second_age_s`,
 		`principal.state == "restricted_hr"`, `principal.state != "active"`, `principal.category == "external"`,
 		`principal.password == "expired"`, `principal.sensitive`, `principal.vpn_device == "pending"`,
 		`principal.entitlements.contains(resource)`, `principal in Unit::"ville/a"`, `principal.off_assignment`,
-		`resource.hr_service`, `resource.second && !principal.second_enrolled`, `context.channel_hours`,
+		`resource.hr_service`, `resource.second && principal.second_held < 2`, `resource.closes_on.contains(context.channel)`, `principal.verifier == "each"`,
+		`context.second_demanded > 1`, `context.proofs.contains("verifier")`, `principal.enrolled.contains("passkey")`,
 	}
 	whom := []string{`principal`, `principal in Unit::"ville/a"`, `principal in Profile::"executive"`, `principal == Agent::"A1"`, `principal in Agent::"A1"`, `principal is Agent in Unit::"ville"`}
 	var b strings.Builder
@@ -59,7 +60,7 @@ func someApp(t *rapid.T, id parvis.AppID) parvis.App {
 	}
 	return parvis.App{
 		ID: id, Channels: channels("channels"), Reduced: channels("reduced"), SecondOn: channels("second on"),
-		Entitled: chance(t, "entitled", 40), Second: chance(t, "second", 40), OnDeviceVPN: chance(t, "device on vpn", 30),
+		Entitled: chance(t, "entitled", 40), Second: chance(t, "second", 40), SecondStrength: rapid.IntRange(0, 3).Draw(t, "second strength"), OnDeviceVPN: chance(t, "device on vpn", 30),
 		OfficeHours: chance(t, "office hours", 30), HRDocuments: chance(t, "documents", 20), HRService: chance(t, "hr service", 20),
 		ProofMaxAge: pick[parvis.Seconds](t, "max age", 0, 0, 60, 900),
 	}
@@ -103,6 +104,10 @@ func someRequest(t *rapid.T, apps []parvis.App) Request {
 	st := &parvis.Standing{
 		Activated: chance(t, "activated", 85), PasswordExpires: someDay(t, "expiry"), PasswordLeaked: chance(t, "leaked", 10),
 		LockedUntil: someDay(t, "lock"), Enrolled: kinds("enrolled"), VerifierLinked: chance(t, "linked", 70),
+		Sites: pick(t, "sites", nil, []string{"ville.test"}, []string{"mobile.test", "ville.test"}),
+	}
+	if chance(t, "has a temporary code", 15) {
+		st.Temporary = around.Add(time.Duration(rapid.IntRange(-600, 7*24*60).Draw(t, "temporary")) * time.Minute)
 	}
 	if chance(t, "has a device", 40) {
 		st.Devices = append(st.Devices, device("held"))
@@ -117,25 +122,51 @@ func someRequest(t *rapid.T, apps []parvis.App) Request {
 	return r
 }
 
-func someCase(t *rapid.T) (*Policy, Request) {
+// someCatalog is what a small organisation might declare.
+func someCatalog(t *rapid.T) Catalog {
 	apps := []parvis.App{someApp(t, "one"), someApp(t, "two")}
 	cal, err := OfficeHours("Europe/Paris")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(Catalog{
+	demand := func(what string) parvis.Demand {
+		return parvis.Demand{
+			Strength: rapid.IntRange(0, 3).Draw(t, what), MaxAge: pick[time.Duration](t, what+" age", 0, 0, 5*time.Minute, 90*time.Second),
+			From: someDay(t, what+" from"),
+		}
+	}
+	c := Catalog{
 		Apps: apps, Calendar: cal,
 		Profiles: []parvis.Profile{
-			{ID: parvis.Executive, Sensitive: true},
-			{ID: parvis.ExtendedRights, Sensitive: true, PasswordDays: 365},
+			{ID: parvis.Standard, Second: map[parvis.Channel]parvis.Demand{parvis.Mobile: demand("of everybody on mobile")}},
+			{ID: parvis.Executive, Sensitive: true, SMSUntil: someDay(t, "text messages until")},
+			{ID: parvis.ExtendedRights, Sensitive: true, PasswordDays: 365, Second: map[parvis.Channel]parvis.Demand{"": demand("everywhere")}},
 		},
 		ChannelHours:     map[parvis.Channel]bool{parvis.Internal: chance(t, "internal closes", 30)},
-		VerifierRequired: chance(t, "verifier required", 40), SecondProofReady: chance(t, "second ready", 50),
-	}, someRules(t, apps))
+		VerifierRequired: chance(t, "verifier required", 20), VerifierFallback: chance(t, "fallback", 50), SecondProofReady: chance(t, "second ready", 75),
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "verifier rules") {
+		c.VerifierRules = append(c.VerifierRules, parvis.VerifierRule{
+			Profile: pick[parvis.ProfileID](t, "verifier for", "", parvis.Executive), Channel: pick[parvis.Channel](t, "verifier at", "", parvis.Mobile, parvis.Internal),
+			Mode: pick(t, "verifier mode", parvis.VerifierOff, parvis.VerifierOffered, parvis.VerifierFirst, parvis.VerifierEach),
+		})
+	}
+	if chance(t, "sites", 60) {
+		c.Sites = map[parvis.Channel]string{parvis.Internal: "ville.test", parvis.Mobile: pick(t, "site of mobile", "ville.test", "mobile.test", "")}
+	}
+	if chance(t, "enrol", 50) {
+		c.EnrolHere = map[parvis.Channel]bool{parvis.VPN: true, parvis.Mobile: chance(t, "enrol on mobile", 50)}
+	}
+	return c
+}
+
+func someCase(t *rapid.T) (*Policy, Request) {
+	c := someCatalog(t)
+	p, err := New(c, someRules(t, c.Apps))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, someRequest(t, apps)
+	return p, someRequest(t, c.Apps)
 }
 
 func (p *Policy) after(r Request, changes []parvis.Change) Request {
@@ -157,8 +188,14 @@ func TestWaysAreSoundAndMinimal(t *testing.T) {
 		}
 		for _, w := range d.Ways {
 			shown++
-			if got := p.Decide(p.after(r, w.Changes)); !got.Open {
+			taken := p.after(r, w.Changes)
+			if got := p.Decide(taken); !got.Open {
 				t.Fatalf("%v does not open: %v", w, got.Codes())
+			}
+			for _, c := range taken.made {
+				if !p.canMake(&taken, c) {
+					t.Fatalf("%v cannot be taken on %s: %v", w, taken.Channel, c)
+				}
 			}
 			turned := slices.Clone(w.Changes)
 			slices.Reverse(turned)

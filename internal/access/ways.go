@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cedar-policy/cedar-go/types"
+
 	"parvis"
 )
 
@@ -37,16 +39,19 @@ const (
 // tries sets in order of size and passes over every set that contains a way
 // already found, so that what it finds is minimal; each is a request put to
 // the engine that refused, so that it is sound.
-func (q *question) ways() []parvis.Way {
+func (q *question) ways() []parvis.Way { return q.search(maxWays) }
+
+// search is [question.ways] for at most so many.
+func (q *question) search(most int) []parvis.Way {
 	steps := q.steps()
 	level := []attempt{{r: q.r}}
 	var found []attempt
-	for size := 1; size <= maxChanges && len(found) < maxWays; size++ {
+	for size := 1; size <= maxChanges && len(found) < most; size++ {
 		var next []attempt
 		for _, a := range level {
 			for i := a.from; i < len(steps); i++ {
 				b, fits := a.with(i, steps)
-				if !fits || slices.ContainsFunc(found, func(f attempt) bool { return f.includedIn(b, steps) }) {
+				if !fits || q.useless(&a.r, steps, i) || slices.ContainsFunc(found, func(f attempt) bool { return f.includedIn(b, steps) }) {
 					continue
 				}
 				b.r = q.p.apply(a.r, steps[i])
@@ -63,7 +68,7 @@ func (q *question) ways() []parvis.Way {
 		return cmp.Or(cmp.Compare(len(a.steps), len(b.steps)), cmp.Compare(a.effort(steps), b.effort(steps)))
 	})
 	var ways []parvis.Way
-	for _, a := range found[:min(len(found), maxWays)] {
+	for _, a := range found[:min(len(found), most)] {
 		var w parvis.Way
 		for _, i := range a.steps {
 			w.Changes = append(w.Changes, steps[i])
@@ -99,11 +104,38 @@ type attempt struct {
 // only be taken once.
 func (a attempt) with(i int, steps []parvis.Change) (attempt, bool) {
 	for _, j := range a.steps {
-		if steps[j].Kind == steps[i].Kind && steps[i].Kind != parvis.ChangeAccount {
+		if alike(steps[j], steps[i]) && steps[i].Kind != parvis.ChangeAccount {
 			return attempt{}, false
 		}
 	}
 	return attempt{steps: append(slices.Clone(a.steps), i), from: i + 1}, true
+}
+
+// useless tells whether a second proof cannot be shown at the entrance of a
+// request, which is chosen by now, or does no more there than an easier one.
+func (q *question) useless(r *Request, steps []parvis.Change, i int) bool {
+	c := steps[i]
+	if c.Kind != parvis.ChangeProof || c.To == string(parvis.Password) {
+		return false
+	}
+	if !q.p.canMake(r, c) {
+		return true
+	}
+	if q.app.own.has(proofs) || q.app.own.has(enrolled) { // the kind matters, not only its strength
+		return false
+	}
+	return slices.ContainsFunc(steps[:i], func(easier parvis.Change) bool {
+		k := made(easier)
+		return alike(easier, c) && k.Second() && k != parvis.TemporaryCode && // that one may end while one waits
+			k.Strength() >= made(c).Strength() && q.p.canMake(r, easier)
+	})
+}
+
+// alike tells whether two changes are of the same kind. The word of the
+// verifier comes beside another proof, never in place of one.
+func alike(a, b parvis.Change) bool {
+	verifies := func(c parvis.Change) bool { return c.To == string(parvis.Verifier) }
+	return a.Kind == b.Kind && (a.Kind != parvis.ChangeProof || verifies(a) == verifies(b))
 }
 
 // includedIn tells whether b takes every step of f, or a harder one of the same
@@ -112,7 +144,7 @@ func (f attempt) includedIn(b attempt, steps []parvis.Change) bool {
 	for _, i := range f.steps {
 		if !slices.ContainsFunc(b.steps, func(j int) bool {
 			kind := steps[i].Kind
-			return i == j || i < j && kind == steps[j].Kind && (kind == parvis.ChangeTime || kind == parvis.ChangeProof)
+			return i == j || i < j && alike(steps[i], steps[j]) && (kind == parvis.ChangeTime || kind == parvis.ChangeProof)
 		}) {
 			return false
 		}
@@ -154,7 +186,10 @@ func (q *question) steps() []parvis.Change {
 	add(q.now[proofs].Equal(q.p.kindSets[0]), parvis.ChangeProof, string(parvis.Password), parvis.BySelf)
 	all = append(all, q.proofSteps()...)
 	add(st.PasswordLeaked || !st.PasswordExpires.IsZero(), parvis.ChangePassword, toChanged, parvis.BySelf)
-	add(q.now[verifierMissing].Equal(yes), parvis.ChangeLink, toLinked, parvis.BySelf)
+	add(!st.VerifierLinked && len(q.p.verifierRules) > 0, parvis.ChangeLink, toLinked, parvis.BySelf)
+	each := func(r parvis.VerifierRule) bool { return r.Mode == parvis.VerifierEach }
+	vouched := slices.ContainsFunc(q.p.verifierRules, each) || q.app.own.has(proofs)
+	add(st.VerifierLinked && vouched, parvis.ChangeProof, string(parvis.Verifier), parvis.BySelf)
 	add(!st.Activated, parvis.ChangeAccount, toActivated, parvis.BySelf)
 	all = append(all, q.moments()...)
 	add(!slices.Contains(a.Entitlements, q.app.ID), parvis.ChangeEntitlement, string(q.app.ID), parvis.ByAppOwner)
@@ -172,26 +207,78 @@ func (q *question) steps() []parvis.Change {
 // easiest lists the kinds of second proof in the order in which they are asked.
 var easiest = [...]parvis.ProofKind{parvis.TOTP, parvis.Passkey, parvis.SMS, parvis.RecoveryCode, parvis.TemporaryCode}
 
-// proofSteps offers the easiest second proof that counts among those enrolled,
-// any one when there is none, and a passkey for rules that want nothing else.
-// While nobody can show one by themselves, enrolled or not, the IT contact helps.
+// proofSteps offers the true next steps: what is held, easiest first; then to
+// enrol something, where that is allowed; then what the IT contact hands over
+// in person. While nobody can show one by themselves, the IT contact helps.
 func (q *question) proofSteps() []parvis.Change {
-	to, by := toAnySecond, parvis.ByITContact
-	if q.p.secondReady {
-		by = parvis.BySelf
+	if !q.p.secondReady {
+		return q.handedProofs()
 	}
-	demanding := q.now[sensitive].Equal(yes)
+	var all []parvis.Change
+	add := func(to string, by parvis.Actor) {
+		if c := (parvis.Change{Kind: parvis.ChangeProof, To: to, By: by}); q.somewhere(func(r *Request) bool { return q.p.canMake(r, c) }) {
+			all = append(all, c)
+		}
+	}
+	st := q.r.Standing
+	covered := 0 // by what can be shown at every entrance
 	for _, k := range easiest {
-		if counts(k, demanding) && slices.Contains(q.r.Standing.Enrolled, k) {
+		holds := slices.Contains(st.Enrolled, k) || k == parvis.TemporaryCode && st.Temporary.After(q.r.At)
+		if !holds || k.Strength() <= covered {
+			continue
+		}
+		add(string(k), parvis.BySelf)
+		if k != parvis.Passkey {
+			covered = k.Strength()
+		}
+	}
+	wantsPasskey := q.wantsPasskey()
+	add(toAnySecond, parvis.BySelf)
+	if wantsPasskey && !slices.Contains(st.Enrolled, parvis.Passkey) {
+		add(string(parvis.Passkey), parvis.BySelf)
+	}
+	add(string(parvis.TemporaryCode), parvis.ByITContact)
+	if wantsPasskey {
+		add(string(parvis.Passkey), parvis.ByITContact)
+	}
+	return all
+}
+
+// handedProofs is [question.proofSteps] while the IT contact does everything.
+func (q *question) handedProofs() []parvis.Change {
+	to := toAnySecond
+	least, _ := q.now[secondDemanded].(types.Long)
+	for _, k := range easiest {
+		if k.Strength() >= int(least) && slices.Contains(q.r.Standing.Enrolled, k) {
 			to = string(k)
 			break
 		}
 	}
-	all := []parvis.Change{{Kind: parvis.ChangeProof, To: to, By: by}}
-	if to != string(parvis.Passkey) && q.app.own.has(proofs) {
-		all = append(all, parvis.Change{Kind: parvis.ChangeProof, To: string(parvis.Passkey), By: by})
+	all := []parvis.Change{{Kind: parvis.ChangeProof, To: to, By: parvis.ByITContact}}
+	if to != string(parvis.Passkey) && q.wantsPasskey() {
+		all = append(all, parvis.Change{Kind: parvis.ChangeProof, To: string(parvis.Passkey), By: parvis.ByITContact})
 	}
 	return all
+}
+
+// wantsPasskey tells whether nothing but a passkey may do.
+func (q *question) wantsPasskey() bool {
+	return q.app.own.has(proofs) || q.somewhere(func(r *Request) bool {
+		return q.p.asked(r, 0).Strength >= parvis.PhishingResistant
+	})
+}
+
+// somewhere tells whether something is true of the request here, or through
+// another entrance of the application.
+func (q *question) somewhere(is func(*Request) bool) bool {
+	if is(&q.r) {
+		return true
+	}
+	return slices.ContainsFunc(q.app.Channels, func(c parvis.Channel) bool {
+		r := q.r
+		r.Channel = c
+		return is(&r)
+	})
 }
 
 // deviceSteps offers a validated device: the agent's own if there is one, or
@@ -229,7 +316,7 @@ func (q *question) moments() []parvis.Change {
 		}
 	}
 	opening(q.r.At)
-	for _, t := range q.turns() {
+	for _, t := range q.dates() {
 		offer(t, toDate)
 		opening(t)
 	}
@@ -274,12 +361,11 @@ func applyOwn(r *Request, c parvis.Change) {
 	r.Standing = &st
 	switch c.Kind {
 	case parvis.ChangeProof:
-		kind := parvis.ProofKind(c.To)
-		if c.To == toAnySecond {
-			kind = parvis.TOTP
+		if c.To == string(parvis.Password) {
+			r.Proofs = append(slices.Clip(r.Proofs), parvis.Proof{Kind: parvis.Password, At: r.At})
+			return
 		}
-		st.Enrolled = append(slices.Clip(st.Enrolled), kind)
-		r.Proofs = append(slices.Clip(r.Proofs), parvis.Proof{Kind: kind, At: r.At})
+		r.made = append(slices.Clip(r.made), c) // whether it can be made depends on the entrance, which may change too
 	case parvis.ChangeDevice:
 		if d := heldDevice(&st); d != nil {
 			r.Device = *d
@@ -288,7 +374,8 @@ func applyOwn(r *Request, c parvis.Change) {
 		r.Device = parvis.Device{ID: toValidated, Agent: r.Agent.Number, Validated: true}
 		st.Devices = append(slices.Clip(st.Devices), r.Device)
 	case parvis.ChangeLink:
-		st.VerifierLinked = true
+		st.VerifierLinked = true // by going there: it has just vouched
+		r.Proofs = append(slices.Clip(r.Proofs), parvis.Proof{Kind: parvis.Verifier, At: r.At})
 	case parvis.ChangePassword:
 		newPassword(&st, r.At)
 	}

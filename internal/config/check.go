@@ -29,6 +29,9 @@ func (c *Config) check() []Fault {
 	k.hours()
 	k.sessions()
 	k.mail()
+	k.sms()
+	k.verifier()
+	k.passkeys()
 	k.profiles()
 	k.applications()
 	if c.Import.MaxClosing < 0 || c.Import.MaxClosing > 100 {
@@ -145,16 +148,31 @@ func (k *checker) addresses() {
 			k.fault(path, "cert and key go together")
 		}
 		for name, file := range map[string]string{"cert": en.Cert, "key": en.Key} {
-			if file == "" {
-				continue
-			}
-			if _, err := os.Stat(file); err != nil {
-				k.fault(path+"."+name, "there is no such file: %s", file)
-			}
+			k.file(path+"."+name, file)
 		}
 	}
 	if k.Operations != "" {
 		k.hostPort("operations", k.Operations)
+	}
+}
+
+// file checks a file that is named.
+func (k *checker) file(path, name string) {
+	if name == "" {
+		return
+	}
+	if _, err := os.Stat(name); err != nil {
+		k.fault(path, "there is no such file: %s", name)
+	}
+}
+
+// duration checks a length of time that is given.
+func (k *checker) duration(path, value string) {
+	if value == "" {
+		return
+	}
+	if d, err := time.ParseDuration(value); err != nil || d <= 0 {
+		k.fault(path, "a duration such as 15m is expected")
 	}
 }
 
@@ -263,11 +281,7 @@ func (k *checker) mail() {
 	if _, err := mail.ParseAddress(m.From); err != nil {
 		k.fault("mail.from", "an address such as acces@example.org is expected")
 	}
-	if m.Password != "" {
-		if _, err := os.Stat(m.Password); err != nil {
-			k.fault("mail.password_file", "there is no such file: %s", m.Password)
-		}
-	}
+	k.file("mail.password_file", m.Password)
 }
 
 func (k *checker) profiles() {
@@ -278,6 +292,7 @@ func (k *checker) profiles() {
 			k.fault(path+".id", "a name of its own is expected")
 		}
 		seen[p.ID] = true
+		k.demands(path, p)
 		switch d := p.PasswordDays; {
 		case d != 0 && (d < 30 || d > 1095):
 			k.fault(path+".password_days", "0, or 30 to 1095 days, is expected")
@@ -319,10 +334,10 @@ func (k *checker) applications() {
 				k.fault(path+".reduced_on", "%s is not among its channels", r)
 			}
 		}
-		if a.ProofMaxAge != "" {
-			if d, err := time.ParseDuration(a.ProofMaxAge); err != nil || d <= 0 {
-				k.fault(path+".proof_max_age", "a duration such as 15m is expected")
-			}
+		k.duration(path+".proof_max_age", a.ProofMaxAge)
+		k.strength(path+".second_proof_strength", a.Strength)
+		if a.Strength != "" && !a.Second && len(a.SecondOn) == 0 {
+			k.fault(path+".second_proof_strength", "%s asks for no second proof", a.ID)
 		}
 	}
 }

@@ -13,8 +13,11 @@ type Config struct {
 	Hours        Hours        `yaml:"office_hours" doc:"When the city hall works."`
 	Sessions     Sessions     `yaml:"sessions" doc:"How long a session lasts, by entrance."`
 	Mail         Mail         `yaml:"mail" doc:"How messages leave."`
+	SMS          SMS          `yaml:"sms" doc:"How text messages leave."`
 	Import       Import       `yaml:"import" doc:"The HR file."`
 	Verifier     Verifier     `yaml:"verifier" doc:"The outside account that vouches for agents."`
+	Second       SecondProof  `yaml:"second_proof" doc:"Second proofs."`
+	Passkeys     Passkeys     `yaml:"passkeys" doc:"Passkeys."`
 	Profiles     []Profile    `yaml:"profiles" doc:"Sets of demands; the strictest wins. Empty: the four that are shipped."`
 	Applications []App        `yaml:"applications" doc:"What is behind the door."`
 	Policies     string       `yaml:"policies" doc:"Folder of the organisation's own .cedar files, added to the shipped ones."`
@@ -114,18 +117,15 @@ type Import struct {
 	MaxClosing float64 `yaml:"max_closing_percent" doc:"An import that would close more than this share of agents stops. 0 to 100."`
 }
 
-// Verifier names the outside account.
-type Verifier struct {
-	Label    Words `yaml:"label" doc:"What the outside account is called."`
-	Required bool  `yaml:"required" doc:"A link is required before applications open."`
-}
-
 // Profile is a set of demands.
 type Profile struct {
-	ID           string `yaml:"id" doc:"Name in policies and tables."`
-	Label        Words  `yaml:"label" doc:"Name to show."`
-	Sensitive    bool   `yaml:"sensitive" doc:"A second proof everywhere, and two people for some acts."`
-	PasswordDays int    `yaml:"password_days" doc:"The password expires after so many days, 30 to 1095; 0 for never (advised for ordinary accounts)."`
+	ID           string  `yaml:"id" doc:"Name in policies and tables."`
+	Label        Words   `yaml:"label" doc:"Name to show."`
+	Sensitive    bool    `yaml:"sensitive" doc:"A second proof everywhere, and two people for some acts."`
+	PasswordDays int     `yaml:"password_days" doc:"The password expires after so many days, 30 to 1095; 0 for never (advised for ordinary accounts)."`
+	SMSUntil     string  `yaml:"sms_until" doc:"Of a sensitive profile: a text message is accepted as a second proof up to this day included, YYYY-MM-DD. Empty: never."`
+	RememberDays int     `yaml:"remember_days" doc:"A browser is not asked again for a second proof for so many days, up to 30; 0: never remembered."`
+	Second       Demands `yaml:"second" doc:"The second proof it demands, by entrance."`
 }
 
 // App is an application.
@@ -142,6 +142,7 @@ type App struct {
 	ReducedNot  Words    `yaml:"reduced_cannot" doc:"What it does not."`
 	Entitled    bool     `yaml:"entitlement" doc:"Only for agents who were given it."`
 	Second      bool     `yaml:"second_proof" doc:"It asks for a second proof."`
+	Strength    string   `yaml:"second_proof_strength" doc:"The least second proof it asks for: any (also a text message), no_sms, phishing_resistant (a passkey). Empty: any."`
 	SecondOn    []string `yaml:"second_proof_when_enrolled_on" doc:"Entrances where it asks for a second proof from agents who have one."`
 	DeviceVPN   bool     `yaml:"validated_device_on_vpn" doc:"On the VPN it asks for a device validated by IT."`
 	OfficeHours bool     `yaml:"office_hours" doc:"It opens during office hours only."`
@@ -175,6 +176,8 @@ func Default() *Config {
 		Mail:     Mail{TLS: "starttls"},
 		Import:   Import{MaxClosing: 2},
 		Verifier: Verifier{Label: Words{FR: "compte de vérification", EN: "verification account"}},
+		SMS:      SMS{PerHour: 1000, Country: "FR"},
+		Second:   SecondProof{EnrolOn: []string{string(parvis.Internal)}},
 		Profiles: []Profile{
 			{ID: string(parvis.Standard), Label: Words{FR: "standard", EN: "standard"}},
 			{ID: string(parvis.Executive), Label: Words{FR: "encadrement supérieur", EN: "executive"}, Sensitive: true},

@@ -29,7 +29,7 @@ func (c *Config) Apps() []parvis.App {
 			Owner: parvis.Words(a.Owner), Upstream: a.Upstream,
 			Channels: channels(a.Channels), Reduced: channels(a.Reduced),
 			ReducedCan: parvis.Words(a.ReducedCan), ReducedNot: parvis.Words(a.ReducedNot),
-			Entitled: a.Entitled, Second: a.Second, SecondOn: channels(a.SecondOn),
+			Entitled: a.Entitled, Second: a.Second, SecondStrength: strengths[a.Strength], SecondOn: channels(a.SecondOn),
 			OnDeviceVPN: a.DeviceVPN, OfficeHours: a.OfficeHours, ProofMaxAge: parvis.Seconds(age.Seconds()),
 			HRDocuments: a.HRDocuments, HRService: a.HRService, PassHeaders: a.PassHeaders, CrossOrigin: a.CrossOrigin, Headers: a.Headers,
 		}
@@ -39,9 +39,19 @@ func (c *Config) Apps() []parvis.App {
 
 // ProfileList gives the profiles as the rest of the house knows them.
 func (c *Config) ProfileList() []parvis.Profile {
+	zone, err := time.LoadLocation(c.Hours.Zone)
+	if err != nil { // which has its fault already
+		zone = time.UTC
+	}
 	all := make([]parvis.Profile, len(c.Profiles))
 	for i, p := range c.Profiles {
-		all[i] = parvis.Profile{ID: parvis.ProfileID(p.ID), Label: parvis.Words(p.Label), Sensitive: p.Sensitive, PasswordDays: p.PasswordDays}
+		all[i] = parvis.Profile{
+			ID: parvis.ProfileID(p.ID), Label: parvis.Words(p.Label), Sensitive: p.Sensitive, PasswordDays: p.PasswordDays,
+			RememberDays: p.RememberDays, Second: p.Second.second(zone),
+		}
+		if last := day(p.SMSUntil, zone); !last.IsZero() {
+			all[i].SMSUntil = last.AddDate(0, 0, 1)
+		}
 	}
 	return all
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"runtime/metrics"
 	"sync"
 	"time"
 )
@@ -41,10 +40,12 @@ type pool struct {
 	hash    chan struct{} // one token for each hash under way
 	running int           // hashes under way, for the tests
 	peak    int
+	most    int // blocks of memory at once
 	done    int
 
-	garbage int // hashes finished since the collector last ran
-	cycles  uint64
+	garbage    int // hashes finished whose memory is not collected yet
+	collecting bool
+	room       *sync.Cond // tells that memory was collected
 }
 
 type waiter struct{ turn chan struct{} }
@@ -57,7 +58,9 @@ var errBusy = errors.New("too many sign-ins are waiting")
 const share = 4
 
 func newPool(workers, waiting int) *pool {
-	return &pool{workers: workers, turns: workers + 2, waiting: waiting, hash: make(chan struct{}, workers)}
+	p := &pool{workers: workers, turns: workers + 2, waiting: waiting, hash: make(chan struct{}, workers)}
+	p.room = sync.NewCond(&p.mu)
+	return p
 }
 
 // enter waits for a turn. The caller calls leave once it has hashed. It answers
@@ -119,37 +122,49 @@ func (p *pool) pass() {
 
 // run hashes: never more than the fixed number at once. Only for who has a
 // turn, so the wait here is that of one hash.
+//
+// Each hash leaves 46 MiB behind. On a large heap the collector would let them
+// grow to the size of that heap before it runs by itself, so it is called as
+// soon as each worker has left one, beside the next hashes; and there are
+// never more than two for each worker, in use or left.
 func (p *pool) run(f func()) {
 	p.hash <- struct{}{}
-	began := time.Now()
+	defer func() { <-p.hash }()
 	p.mu.Lock()
+	for p.running+p.garbage >= 2*p.workers {
+		p.room.Wait() // for the collector: so many cannot be in use
+	}
 	p.running++
 	p.peak = max(p.peak, p.running)
+	p.most = max(p.most, p.running+p.garbage)
 	p.mu.Unlock()
+	began := time.Now()
 	f()
-	collect := p.finished(time.Since(began))
-	if collect {
-		runtime.GC()
-	}
-	<-p.hash
-}
-
-// finished keeps the count of hashes whose 46 MiB nobody has collected yet. On
-// a large heap the collector would let them grow to the size of that heap
-// before it runs by itself.
-func (p *pool) finished(took time.Duration) (collect bool) {
-	sample := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
-	metrics.Read(sample)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.running--
 	p.done++
-	p.mean += (took - p.mean) / 8
-	if cycles := sample[0].Value.Uint64(); cycles != p.cycles {
-		p.cycles, p.garbage = cycles, 0
-	}
+	p.mean += (time.Since(began) - p.mean) / 8
 	p.garbage++
-	return p.garbage >= p.workers
+	p.collect()
+}
+
+// collect calls the collector when it is time. The lock is held.
+func (p *pool) collect() {
+	if p.collecting || p.garbage < p.workers {
+		return
+	}
+	p.collecting = true
+	left := p.garbage // what is left while the collector runs may escape it
+	go func() {
+		runtime.GC()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.collecting = false
+		p.garbage -= left
+		p.room.Broadcast()
+		p.collect()
+	}()
 }
 
 // retry guesses when the queue of a lane will have moved on: between a quarter

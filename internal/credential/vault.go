@@ -14,7 +14,10 @@
 //     number and an address are of one agent: outside their own devices an
 //     agent has two ladders and two rows of a hundred, one for each;
 //   - a password is judged by how many guesses it would take, without rules
-//     of composition and without asking anybody else.
+//     of composition and without asking anybody else;
+//   - a second proof is sealed at rest, and a code of one is good once: it is
+//     compared, charged and used up in one transaction. Tries are counted for
+//     each agent and kind, whatever is sent again; a stolen password buys none.
 //
 // It refuses to know pages, cookies, sessions and messages: a [Verdict] says
 // what happened, others say it to people. A try that the pool, the store or the
@@ -22,7 +25,9 @@
 //
 // Life cycle of a try: [Vault.Check] places it in a budget, queues, charges
 // it, hashes; when the password was right, [Vault.Succeed] gives the charge
-// back in the transaction that lets the agent in.
+// back in the transaction that lets the agent in. A code is tried in the
+// caller's transaction ([Vault.TryCode]); a passkey is verified before it
+// ([Vault.CheckPasskey]) and used up in it ([Vault.AcceptPasskey]).
 package credential
 
 import (
@@ -45,7 +50,7 @@ import (
 	"parvis/internal/store"
 )
 
-// Vault checks and keeps passwords. Its exported fields are set before the
+// Vault checks and keeps passwords and second proofs. Its exported fields are set before the
 // first call and never after; its methods may be called by many goroutines.
 type Vault struct {
 	Store *store.Store
@@ -56,12 +61,18 @@ type Vault struct {
 	Memory  int64 // bytes that hashing may take, collector included; 0 for 1 GiB, and never more workers than processors
 	Waiting int   // tries that may wait, in each of two lanes; 0 for 256
 
-	once   sync.Once
-	pool   *pool
-	guard  guard
-	memory uint32 // KiB of each hash; only tests make it less
-	passes atomic.Uint32
-	costs  atomic.Pointer[costs]
+	Attestation Attestation // which passkeys are believed to be hardware
+
+	SMSPerHour int // messages with a code that the whole city may be sent in an hour; 0 for 1,000
+
+	once    sync.Once
+	boxed   sync.Once
+	sealing boxes
+	pool    *pool
+	guard   guard
+	memory  uint32 // KiB of each hash; only tests make it less
+	passes  atomic.Uint32
+	costs   atomic.Pointer[costs]
 }
 
 // Try is one password typed for one identifier.

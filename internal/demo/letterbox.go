@@ -40,9 +40,12 @@ type Letter struct {
 	Links   []string  `json:"links"`
 	Codes   []string  `json:"codes"`
 	At      time.Time `json:"at"`
+
+	Name string `json:"-"` // that its sender gave it
 }
 
-// Letterbox receives messages over SMTP and shows them to a reader.
+// Letterbox receives mails over SMTP and text messages over HTTP, and shows them
+// to a reader.
 type Letterbox struct {
 	Clock func() time.Time
 
@@ -132,13 +135,31 @@ func (l *Letter) read(contentType, encoding string, body io.Reader) {
 }
 
 var (
-	linkShape = regexp.MustCompile(`https?://[^\s<>"']+`)
-	codeShape = regexp.MustCompile(`(?m)\b(?:[0-9]{6}|[2-9A-HJ-NP-Z]{4,5}(?:-[2-9A-HJ-NP-Z]{4,5})+)\b`)
+	linkShape  = regexp.MustCompile(`https?://[^\s<>"']+`)
+	phoneShape = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
+	codeShape  = regexp.MustCompile(`(?m)\b(?:[0-9]{6}|[2-9A-HJ-NP-Z]{4,5}(?:-[2-9A-HJ-NP-Z]{4,5})+)\b`)
 )
 
 func (b *Letterbox) add(l Letter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.put(l)
+}
+
+// addSMS keeps a text message; one that its sender repeats under the same name
+// is the one that is there.
+func (b *Letterbox) addSMS(to, text, name string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.letters {
+		if name != "" && l.Name == name {
+			return l.ID
+		}
+	}
+	return b.put(Letter{Kind: "sms", To: to, Text: text, Name: name})
+}
+
+func (b *Letterbox) put(l Letter) string {
 	b.n++
 	l.ID = strconv.Itoa(b.n)
 	l.At = b.Clock().UTC()
@@ -149,6 +170,7 @@ func (b *Letterbox) add(l Letter) {
 	if len(b.letters) > keep {
 		b.letters = slices.Delete(b.letters, 0, len(b.letters)-keep)
 	}
+	return l.ID
 }
 
 // once keeps the first of each, without the punctuation of the sentence.
@@ -184,21 +206,51 @@ func (b *Letterbox) For(to string) []Letter {
 	return found
 }
 
+// asked is the address to show the letters of. No address has a blank: it is a
+// plus that somebody wrote as it is.
+func asked(r *http.Request) string {
+	return strings.ReplaceAll(r.URL.Query().Get("to"), " ", "+")
+}
+
+// takeSMS is the demonstration's provider of text messages.
+func (b *Letterbox) takeSMS(w http.ResponseWriter, r *http.Request) {
+	var in struct{ To, Text, ID string }
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" { // so that no page elsewhere can post a form here
+		http.Error(w, "application/json is expected", http.StatusUnsupportedMediaType)
+		return
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10)).Decode(&in); err != nil {
+		http.Error(w, "the message cannot be read", http.StatusBadRequest)
+		return
+	}
+	if !phoneShape.MatchString(in.To) || in.Text == "" {
+		http.Error(w, "to is a number with its +, and text is not empty", http.StatusUnprocessableEntity)
+		return
+	}
+	id := b.addSMS(in.To, in.Text, in.ID)
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]string{"status": "accepted", "id": id}) // it is in the box
+}
+
 //go:embed letterbox.html
 var letterboxHTML string
 
 // Handler shows the letters: a page for people, `/api/messages` for programs.
+// `POST /sms` takes a text message as a provider does, {"to": "+33…", "text": "…"},
+// and answers {"status": "accepted", "id": "…"}. The same "id" is taken once.
 func (b *Letterbox) Handler() http.Handler {
 	page := template.Must(template.New("letterbox").Parse(letterboxHTML))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/messages", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(b.For(r.URL.Query().Get("to"))) // a reader who left needs nothing
+		_ = json.NewEncoder(w).Encode(b.For(asked(r))) // a reader who left needs nothing
 	})
+	mux.HandleFunc("POST /sms", b.takeSMS)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+styleHash(letterboxHTML)+"'")
-		_ = page.Execute(w, b.For(r.URL.Query().Get("to"))) // likewise
+		_ = page.Execute(w, b.For(asked(r))) // likewise
 	})
 	return mux
 }

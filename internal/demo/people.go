@@ -16,6 +16,8 @@ type Person struct {
 	Profile        parvis.ProfileID   `json:"profile"`
 	Unit           parvis.UnitPath    `json:"unit"`
 	Password       string             `json:"password,omitempty"`
+	TOTPSecret     string             `json:"totp_secret,omitempty"` // base32, for an authenticator
+	Verifier       *Account           `json:"verifier,omitempty"`
 	ActivationCode string             `json:"activation_code,omitempty"`
 
 	family, given  string
@@ -25,12 +27,18 @@ type Person struct {
 	away, back     int // days from today
 	entitled       []parvis.AppID
 	role           parvis.Role
-	enrolled       []parvis.ProofKind
+	authenticator  bool
 	validated      bool // a VPN device that IT validated
-	linked         bool // the verifier account
+	linked         bool // an account at the verifier, tied
 	off            bool // since a change of assignment
 	personal       string
 	activationCode bool // one is waiting at the counter
+}
+
+// Account is one at the embedded verifier.
+type Account struct {
+	Email    string `json:"email"`
+	Password string `json:"password"`
 }
 
 // siret is the city's: nobody's, with true check digits (Luhn).
@@ -60,7 +68,7 @@ func people() []Person {
 		},
 		{
 			Number: "A100003", family: "Garnier", given: "Hélène", Unit: unitOffice, job: "Directrice générale adjointe", starts: -2200, Profile: parvis.Executive,
-			Password: "harpe granit oiseau février", entitled: []parvis.AppID{"finances"}, enrolled: []parvis.ProofKind{parvis.TOTP}, linked: true,
+			Password: "harpe granit oiseau février", entitled: []parvis.AppID{"finances"}, authenticator: true, linked: true,
 		},
 		{
 			Number: "A100004", family: "Lefèvre", given: "Inès", Unit: unitSocial, job: "Travailleuse sociale", starts: -400, Profile: parvis.SocialData,
@@ -68,7 +76,7 @@ func people() []Person {
 		},
 		{
 			Number: "A100005", family: "Nguyen", given: "Paul", Unit: unitIT, job: "Administrateur systèmes", starts: -1500, Profile: parvis.ExtendedRights,
-			Password: "phare mandarine escalier lune", entitled: []parvis.AppID{"finances", "social", "urbanisme"}, enrolled: []parvis.ProofKind{parvis.TOTP}, validated: true, linked: true,
+			Password: "phare mandarine escalier lune", entitled: []parvis.AppID{"finances", "social", "urbanisme"}, authenticator: true, validated: true, linked: true,
 		},
 		{
 			Number: "A100006", family: "Rousseau", given: "Claire", Unit: unitPlanning, job: "Instructrice", starts: -1800,
@@ -87,7 +95,7 @@ func people() []Person {
 		},
 		{
 			Number: "A100020", family: "Fabre", given: "Nadia", Unit: unitIT, job: "Technicienne d'assistance", starts: -1000, role: parvis.RoleSupportDesk,
-			Password: "bougie sentier myrtille quai", enrolled: []parvis.ProofKind{parvis.TOTP}, linked: true,
+			Password: "bougie sentier myrtille quai", authenticator: true, linked: true,
 		},
 		{
 			Number: "A100030", family: "Marchand", given: "Luc", Unit: unitHR, job: "Gestionnaire RH", starts: -1100, role: parvis.RoleHROfficer,
@@ -95,11 +103,11 @@ func people() []Person {
 		},
 		{
 			Number: "A100040", family: "Roy", given: "Agnès", Unit: unitIT, job: "Responsable des accès", starts: -1300, role: parvis.RoleITDepartment,
-			Password: "tambour verger argile signal", enrolled: []parvis.ProofKind{parvis.TOTP}, linked: true,
+			Password: "tambour verger argile signal", authenticator: true, linked: true,
 		},
 		{
 			Number: "A100050", family: "Simon", given: "Marc", Unit: unitAuditOnes, job: "Auditeur", starts: -800, role: parvis.RoleAuditor,
-			Password: "rideau colline genièvre pluie", enrolled: []parvis.ProofKind{parvis.TOTP}, linked: true,
+			Password: "rideau colline genièvre pluie", authenticator: true, linked: true,
 		},
 	}
 }
@@ -125,12 +133,15 @@ func complete(all []Person) {
 		case "":
 			p.personal = address + "@perso.example.org"
 		}
+		if p.linked {
+			p.Verifier = &Account{Email: address + "@habitants.example.org", Password: "compte de " + strings.ToLower(ascii(p.given)) + " " + strings.ToLower(string(p.Number))}
+		}
 	}
 }
 
 // ascii folds the accents that occur in the city.
 func ascii(s string) string {
-	return strings.NewReplacer("é", "e", "è", "e", "ê", "e", "ë", "e", "ï", "i", "ç", "c", " ", "-").Replace(s)
+	return strings.NewReplacer("É", "e", "é", "e", "è", "e", "ê", "e", "ë", "e", "ï", "i", "ç", "c", " ", "-").Replace(s)
 }
 
 // hrFile writes the HR file of the city, as the HR department would send it.

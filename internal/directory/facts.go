@@ -18,18 +18,15 @@ const (
 	loadTime = 5 * time.Second // a database that takes longer does not answer
 )
 
-// shard holds the facts of some agents. The generation grows whenever
-// something is dropped, so that a load which began before is not kept.
+// shard holds the facts of some agents, packed: of a whole city in use there
+// are tens of megabytes, which the garbage collector must not have to follow.
+// The generation grows whenever something is dropped, so that a load which
+// began before is not kept.
 type shard struct {
 	mu         sync.RWMutex
-	known      map[parvis.AgentNumber]facts
+	known      map[parvis.AgentNumber]packed
 	generation uint64
 	loads      singleflight.Group
-}
-
-type facts struct {
-	agent    *parvis.Agent
-	standing *parvis.Standing
 }
 
 // seed spreads numbers over shards; nobody outside can choose a crowded one.
@@ -37,20 +34,25 @@ var seed = maphash.MakeSeed()
 
 // Facts gives an agent and their standing from memory, read once from the store
 // when first asked and again after anything happened to that agent. What it
-// gives is shared: it must not be changed. [parvis.CodeNotFound] for nobody;
+// gives may be shared: it must not be changed. [parvis.CodeNotFound] for nobody;
 // such an answer is not kept, so memory holds at most the population.
 func (d *Directory) Facts(ctx context.Context, number parvis.AgentNumber) (*parvis.Agent, *parvis.Standing, error) {
 	s := &d.facts[maphash.String(seed, string(number))%shards]
 	s.mu.RLock()
 	f, ok := s.known[number]
 	s.mu.RUnlock()
-	if ok {
-		return f.agent, f.standing, nil
+	if !ok {
+		var err error
+		if f, err = d.load(ctx, s, number); err != nil {
+			return nil, nil, err
+		}
 	}
-	return d.load(ctx, s, number)
+	agent, standing := f.unpack()
+	d.localise(agent)
+	return agent, standing, nil
 }
 
-func (d *Directory) load(ctx context.Context, s *shard, number parvis.AgentNumber) (*parvis.Agent, *parvis.Standing, error) {
+func (d *Directory) load(ctx context.Context, s *shard, number parvis.AgentNumber) (packed, error) {
 	d.follow.Do(func() { d.Store.Follow(d.forget) })
 	s.mu.RLock()
 	generation := s.generation
@@ -68,7 +70,7 @@ func (d *Directory) load(ctx context.Context, s *shard, number parvis.AgentNumbe
 		defer s.mu.Unlock()
 		if s.generation == generation {
 			if s.known == nil {
-				s.known = map[parvis.AgentNumber]facts{}
+				s.known = map[parvis.AgentNumber]packed{}
 			}
 			s.known[number] = f
 		}
@@ -76,24 +78,25 @@ func (d *Directory) load(ctx context.Context, s *shard, number parvis.AgentNumbe
 	})
 	select {
 	case <-ctx.Done():
-		return nil, nil, &parvis.Error{Code: parvis.CodeUnavailable, Op: "directory.Facts", Err: ctx.Err()}
+		return "", &parvis.Error{Code: parvis.CodeUnavailable, Op: "directory.Facts", Err: ctx.Err()}
 	case r := <-result:
 		if r.Err != nil {
-			return nil, nil, r.Err
+			return "", r.Err
 		}
-		f := r.Val.(facts)
-		return f.agent, f.standing, nil
+		return r.Val.(packed), nil
 	}
 }
 
-func (d *Directory) read(ctx context.Context, number parvis.AgentNumber) (facts, error) {
+func (d *Directory) read(ctx context.Context, number parvis.AgentNumber) (packed, error) {
 	agent, err := d.Store.Agent(ctx, number)
 	if err != nil {
-		return facts{}, err
+		return "", err
 	}
-	d.localise(agent)
 	standing, err := d.Store.Standing(ctx, number)
-	return facts{agent, standing}, err
+	if err != nil {
+		return "", err
+	}
+	return pack(agent, standing), nil
 }
 
 // forget drops what the events make untrue.

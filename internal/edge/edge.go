@@ -28,6 +28,10 @@ type Edge struct {
 	Values func(text.Lang) text.Args
 	Zone   *time.Location
 
+	// Leads are the origins, besides ours, where a form may end: those of the
+	// verifiers, reached by a redirect after a post.
+	Leads []string
+
 	// Page draws a failure for a person. When nil, or for programs, the answer
 	// is a problem document (RFC 9457).
 	Page func(w http.ResponseWriter, r *http.Request, f Failure)
@@ -133,13 +137,16 @@ func (e *Edge) guard(h http.Header, ch parvis.Channel) {
 	}
 }
 
-// policy lets a form end on the applications of its own entrance, because the
-// answer to a sign-in is a redirect there and browsers hold form-action
-// against redirects too.
+// policy lets a form end on the applications of its own entrance and on the
+// verifiers, because the answer to a sign-in is a redirect there and browsers
+// hold form-action against redirects too (CSP Level 3 §6.4.1).
 func (e *Edge) policy(ch parvis.Channel) string {
 	action := "'self'"
 	if app := e.Addresses.App(ch, "*"); app != "" {
 		action += " " + app
+	}
+	for _, origin := range e.Leads {
+		action += " " + origin
 	}
 	return replaceOnce(policy, "%s", action)
 }

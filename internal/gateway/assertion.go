@@ -25,54 +25,53 @@ const (
 // identity is what an application is told of an agent: signed, and in plain
 // headers if it asked for them.
 type identity struct {
-	assertion []string
+	assertion [1]string
 	plain     map[string][]string
+	session   parvis.SessionID // at one set of proofs: raising gives another
+	channel   parvis.Channel   // what an application reads of the entrance, it trusts
 	version   uint32
 	signed    int64 // microseconds; before that the clock went back, and iat lies in the future
 	until     int64 // microseconds: when another one is due
 }
 
-// identities remembers what was signed, so that a request costs no signature.
-// It is bounded: any one is forgotten to make room.
+// identities remembers what was last signed for each visit, so that a request
+// costs no signature. It is bounded: any one is forgotten to make room.
 type identities struct {
 	parts [32]struct {
 		mu sync.RWMutex
-		of map[identityKey]*identity
+		of map[parvis.SessionID]*identity
 	}
 }
 
-// identityKey names a visit of a session at one set of proofs, through one
-// entrance: raising gives the session another name, and an application trusts
-// what it reads of the entrance.
-type identityKey struct {
-	visit, session parvis.SessionID
-	channel        parvis.Channel
-}
-
-func (c *identities) get(k identityKey, version uint32, now int64) *identity {
-	p := &c.parts[int(k.visit[1])%len(c.parts)]
+// get gives what was signed for this visit of this session at these proofs,
+// through this entrance.
+func (c *identities) get(v *session.Visit, ch parvis.Channel, now int64) *identity {
+	p := &c.parts[int(v.ID[1])%len(c.parts)]
 	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if i := p.of[k]; i != nil && i.version == version && i.signed <= now && now < i.until {
-		return i
+	i := p.of[v.ID]
+	p.mu.RUnlock()
+	if i == nil || i.session != v.Session || i.channel != ch || i.version != v.Version || now < i.signed || now >= i.until {
+		return nil
 	}
-	return nil
+	return i
 }
 
-func (c *identities) put(k identityKey, i *identity) {
-	p := &c.parts[int(k.visit[1])%len(c.parts)]
+func (c *identities) put(visit parvis.SessionID, i *identity) {
+	p := &c.parts[int(visit[1])%len(c.parts)]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.of == nil {
-		p.of = map[identityKey]*identity{}
+		p.of = map[parvis.SessionID]*identity{}
 	}
-	for old := range p.of {
-		if len(p.of) < assertionsHeld/len(c.parts) {
-			break
+	if p.of[visit] == nil {
+		for old := range p.of {
+			if len(p.of) < assertionsHeld/len(c.parts) {
+				break
+			}
+			delete(p.of, old)
 		}
-		delete(p.of, old)
 	}
-	p.of[k] = i
+	p.of[visit] = i
 }
 
 // claims is the content of Parvis-Assertion (contract.md; RFC 7519 §4.1).
@@ -95,8 +94,7 @@ type claims struct {
 
 // identity gives what the application is told of whoever makes this request.
 func (g *Gateway) identity(ctx context.Context, up *upstream, v session.Visit, ch parvis.Channel, now time.Time) (*identity, error) {
-	key := identityKey{v.ID, v.Session, ch}
-	if i := g.identities.get(key, v.Version, now.UnixMicro()); i != nil {
+	if i := g.identities.get(&v, ch, now.UnixMicro()); i != nil {
 		return i, nil
 	}
 	s, ok := g.Keeper.Session(ctx, v.Session)
@@ -117,7 +115,7 @@ func (g *Gateway) identity(ctx context.Context, up *upstream, v session.Visit, c
 		return nil, err
 	}
 	i := &identity{
-		assertion: []string{signed}, version: v.Version,
+		assertion: [1]string{signed}, session: v.Session, channel: ch, version: v.Version,
 		signed: now.UnixMicro(), until: now.Add(assertionLife - assertionSpare).UnixMicro(),
 	}
 	if up.app.Headers {
@@ -126,7 +124,7 @@ func (g *Gateway) identity(ctx context.Context, up *upstream, v session.Visit, c
 			i.plain["Remote-Email"] = []string{c.Email}
 		}
 	}
-	g.identities.put(key, i)
+	g.identities.put(v.ID, i)
 	return i, nil
 }
 

@@ -117,7 +117,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 	out.Header["X-Forwarded-For"] = []string{p.origin.Address}
 	out.Header["X-Forwarded-Host"] = as.host
 	out.Header["X-Forwarded-Proto"] = as.proto
-	out.Header["Parvis-Assertion"] = p.who.assertion
+	out.Header["Parvis-Assertion"] = p.who.assertion[:]
 	for name, values := range p.who.plain {
 		out.Header[name] = values
 	}

@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/mail"
-	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +19,13 @@ import (
 	"parvis/internal/seal"
 	"parvis/internal/store"
 	"parvis/internal/text"
+)
+
+// The kinds of message, each with its own way out: a mail server that hangs
+// holds up no code by text message.
+const (
+	kindMail = "mail"
+	kindSMS  = "sms"
 )
 
 // The states of a message.
@@ -41,8 +48,12 @@ const (
 	longest = 300                  // bytes kept of a server's reply
 )
 
-// waits are the pauses before a message is tried again; the last repeats.
-var waits = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
+// waits are the pauses before a message is tried again; the last repeats. A
+// text message has a code that lives five minutes: somebody waits for it.
+var waits = map[string][]time.Duration{
+	kindMail: {time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour},
+	kindSMS:  {5 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute},
+}
 
 // limit is how many messages of one kind an account may be sent in a time.
 type limit struct {
@@ -59,6 +70,10 @@ var limits = map[string][]limit{
 	"mail_activation":    {{3, 15 * time.Minute}, {10, 24 * time.Hour}},
 }
 
+// strangers bounds what one address is sent when no account stands behind it or
+// it is a telephone: of each template.
+var strangers = []limit{{3, 15 * time.Minute}, {10, 24 * time.Hour}}
+
 // Config is what an outbox needs.
 type Config struct {
 	Store *store.Store
@@ -68,6 +83,7 @@ type Config struct {
 	Log   *slog.Logger
 
 	SMTP   SMTP
+	SMS    []Sender       // providers of text messages, tried in this order; none: no text message can be queued
 	From   string         // the sender's address
 	Name   string         // the sender's name, as people read it
 	Lang   text.Lang      // for a message that does not choose its own
@@ -87,9 +103,12 @@ type Outbox struct {
 	from  mail.Address
 	lang  text.Lang
 	zone  *time.Location
-	wake  chan struct{}
+	wake  map[string]chan struct{}
 
 	values text.Args
+	target func(address string) []byte
+	routes []*route
+	notes  chan note
 }
 
 // Message is something to tell an agent. Template is a key of domain.md 6.5
@@ -97,9 +116,16 @@ type Outbox struct {
 // mail_blocked_cause, is the reason to tell in words. Link, when there is one,
 // was made by the caller from a configured address. Until is when the code or
 // link stops being good: the message is not sent after it.
+//
+// With a Phone it is a text message (sms_code, whose last line binds the code to
+// the value host, otherwise to that of portal; value purpose: prove or enrol).
+// Agent is empty for somebody who is not an agent. Their addresses, like all
+// telephone numbers, are kept sealed, and limits count what they were sent.
 type Message struct {
 	Agent    parvis.AgentNumber
 	To       []string
+	Phone    string // E.164 ("+33612345678"): a text message; To is not used
+	From     string // the sender's name, when another service speaks
 	Lang     text.Lang
 	Template string
 	Args     text.Args
@@ -113,7 +139,12 @@ type Message struct {
 func New(c Config) (*Outbox, error) {
 	o := &Outbox{
 		store: c.Store, box: c.Keys.Box("message"), words: c.Words, clock: c.Clock, log: c.Log,
-		smtp: c.SMTP, lang: c.Lang, zone: c.Zone, values: c.Values, wake: make(chan struct{}, 1),
+		smtp: c.SMTP, lang: c.Lang, zone: c.Zone, values: c.Values, notes: make(chan note, mostNotes),
+		wake: map[string]chan struct{}{kindMail: make(chan struct{}, 1), kindSMS: make(chan struct{}, 1)},
+		target: func(address string) []byte {
+			digest := c.Keys.MAC("message target", []byte(strings.ToLower(address)))
+			return digest[:]
+		},
 	}
 	if o.zone == nil {
 		o.zone = time.UTC
@@ -130,11 +161,16 @@ func New(c Config) (*Outbox, error) {
 	if o.tls, err = o.smtp.check(); err != nil {
 		return nil, &parvis.Error{Code: parvis.CodeInvalid, Op: "notify.New", Err: err}
 	}
+	if err := o.employ(c.SMS); err != nil {
+		return nil, &parvis.Error{Code: parvis.CodeInvalid, Op: "notify.New", Err: err}
+	}
 	c.Store.Follow(func(events []parvis.Event) {
-		if slices.ContainsFunc(events, func(e parvis.Event) bool { return e.Kind == "message.queued" }) {
-			select {
-			case o.wake <- struct{}{}:
-			default:
+		for _, e := range events {
+			if wake := o.wake[e.Detail["kind"]]; e.Kind == "message.queued" && wake != nil {
+				select {
+				case wake <- struct{}{}:
+				default:
+				}
 			}
 		}
 	})
@@ -142,21 +178,27 @@ func New(c Config) (*Outbox, error) {
 }
 
 // Queue writes a message, one copy for each address, in the transaction of the
-// act it tells of. It answers false, and writes nothing, when the account was
-// sent enough of that kind lately, or when no address is left to write to. A
-// template that the catalogue does not know is an error: better no act than an
-// act that cannot be told.
+// act it tells of. It answers false, and writes nothing, when the account or
+// the address was sent enough of that kind lately, or when no address is left to
+// write to. A template that the catalogue does not know is an error, and so is a
+// text message without a provider ([parvis.CodeUnavailable]): better no act than
+// an act that cannot be told.
 func (o *Outbox) Queue(ctx context.Context, tx *store.Tx, m Message) (bool, error) {
 	if m.Lang == "" {
 		m.Lang = o.lang
 	}
-	for _, l := range limits[m.Template] {
-		n, err := tx.MessagesSince(ctx, m.Agent, m.Template, tx.Now().Add(-l.in))
-		if err != nil {
-			return false, err
+	kind := kindMail
+	if m.Phone != "" {
+		if kind = kindSMS; len(o.routes) == 0 {
+			return false, &parvis.Error{Code: parvis.CodeUnavailable, Op: "notify.Queue", Err: errors.New("no provider of text messages")}
 		}
-		if n >= l.n {
-			return false, nil
+	}
+	if m.Agent != "" {
+		enough, err := reached(limits[m.Template], tx.Now(), func(since time.Time) (int, error) {
+			return tx.MessagesSince(ctx, m.Agent, m.Template, since)
+		})
+		if enough || err != nil {
+			return false, err
 		}
 	}
 	if m.Until.IsZero() {
@@ -166,34 +208,79 @@ func (o *Outbox) Queue(ctx context.Context, tx *store.Tx, m Message) (bool, erro
 	if err != nil {
 		return false, err
 	}
+	queued := false
+	for _, to := range o.addresses(m) {
+		wrote, err := o.queueOne(ctx, tx, m, kind, to, written)
+		if err != nil {
+			return false, err
+		}
+		queued = queued || wrote
+	}
+	return queued, nil
+}
+
+// addresses are those that can be written to.
+func (o *Outbox) addresses(m Message) []string {
+	if m.Phone != "" {
+		if e164.MatchString(m.Phone) {
+			return []string{m.Phone}
+		}
+		o.log.Warn("a telephone number cannot be written to", "agent", m.Agent)
+		return nil
+	}
+	var all []string
+	for _, to := range m.To {
+		to, ok := plain(to)
+		if !ok {
+			o.log.Warn("an address cannot be written to", "agent", m.Agent)
+			continue
+		}
+		all = append(all, to)
+	}
+	return all
+}
+
+// queueOne writes the copy for one address.
+func (o *Outbox) queueOne(ctx context.Context, tx *store.Tx, m Message, kind, to string, written letter) (bool, error) {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails (Go 1.24)
+	row := store.Message{
+		ID: hex.EncodeToString(random[:]), Kind: kind, Agent: m.Agent, To: to, Template: m.Template, State: stateQueued,
+		Created: tx.Now(), Due: tx.Now(), Expires: m.Until, Changed: tx.Now(),
+	}
+	if kind == kindSMS || m.Agent == "" {
+		written.To, row.To, row.Target = to, hint(to), o.target(to)
+		enough, err := reached(strangers, tx.Now(), func(since time.Time) (int, error) {
+			return tx.MessagesTo(ctx, row.Target, m.Template, since)
+		})
+		if enough || err != nil {
+			return false, err
+		}
+	}
 	body, err := json.Marshal(written)
 	if err != nil {
 		return false, fmt.Errorf("notify: write letter: %w", err)
 	}
-	queued := false
-	for _, to := range m.To {
-		to, ok := plain(to)
-		if !ok {
-			o.log.Warn("an agent's address cannot be written to", "agent", m.Agent)
-			continue
-		}
-		var random [16]byte
-		_, _ = rand.Read(random[:]) // never fails (Go 1.24)
-		id := hex.EncodeToString(random[:])
-		err := tx.PutMessage(ctx, store.Message{
-			ID: id, Agent: m.Agent, To: to, Template: m.Template, Body: o.box.Seal(body, id), State: stateQueued,
-			Created: tx.Now(), Due: tx.Now(), Expires: m.Until, Changed: tx.Now(),
-		})
-		if err != nil {
-			return false, err
-		}
-		tx.Record(parvis.Event{
-			Kind: "message.queued", Agent: m.Agent, Actor: "system",
-			Detail: map[string]string{"message": id, "template": m.Template},
-		})
-		queued = true
+	row.Body = o.box.Seal(body, row.ID)
+	if err := tx.PutMessage(ctx, row); err != nil {
+		return false, err
 	}
-	return queued, nil
+	tx.Record(parvis.Event{
+		Kind: "message.queued", Agent: m.Agent, Actor: "system",
+		Detail: map[string]string{"message": row.ID, "template": m.Template, "kind": kind},
+	})
+	return true, nil
+}
+
+// reached tells whether one of the limits is.
+func reached(limits []limit, now time.Time, sent func(since time.Time) (int, error)) (bool, error) {
+	for _, l := range limits {
+		n, err := sent(now.Add(-l.in))
+		if err != nil || n >= l.n {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // Subject and From tell a page what to look for in a mailbox. They depend on
@@ -211,17 +298,29 @@ func (o *Outbox) From() string {
 	return o.from.Name + " <" + o.from.Address + ">"
 }
 
-// Run delivers until ctx ends, then returns nil. What was on its way is tried
-// again at the next start. A database that does not answer is tried again too:
-// messages wait, nothing is lost.
+// Run delivers until ctx ends, then takes leave of the providers and returns
+// nil. What was on its way is tried again at the next start. A database that
+// does not answer is tried again too: messages wait, nothing is lost.
 func (o *Outbox) Run(ctx context.Context) error {
+	var work sync.WaitGroup
+	work.Go(func() { o.run(ctx, kindMail) })
+	if len(o.routes) > 0 {
+		work.Go(func() { o.run(ctx, kindSMS) })
+		work.Go(func() { o.attend(ctx) })
+	}
+	work.Wait()
+	o.dismiss(ctx)
+	return nil
+}
+
+func (o *Outbox) run(ctx context.Context, kind string) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
 		for {
-			n, err := o.pass(ctx)
+			n, err := o.pass(ctx, kind)
 			if err != nil && ctx.Err() == nil {
-				o.log.Error("messages cannot be delivered now", "err", err)
+				o.log.Error("messages cannot be delivered now", "kind", kind, "err", err)
 			}
 			if err != nil || n < batch {
 				break
@@ -229,27 +328,27 @@ func (o *Outbox) Run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-o.wake:
+			return
+		case <-o.wake[kind]:
 		case <-tick.C:
 		}
 	}
 }
 
-// pass delivers what is due, one batch, and tells how many it looked at.
-func (o *Outbox) pass(ctx context.Context) (int, error) {
-	due, err := o.store.MessageDue(ctx, o.clock())
+// pass delivers what is due of a kind, one batch, and tells how many it looked at.
+func (o *Outbox) pass(ctx context.Context, kind string) (int, error) {
+	due, err := o.store.MessageDue(ctx, o.clock(), kind)
 	if err != nil || !due {
 		return 0, err
 	}
 	var claimed []store.Message
 	err = o.store.Write(ctx, func(tx *store.Tx) error {
 		var err error
-		claimed, err = tx.ClaimMessages(ctx, tx.Now().Add(lease), batch)
+		claimed, err = tx.ClaimMessages(ctx, tx.Now().Add(lease), batch, kind)
 		if len(claimed) > 0 {
 			tx.Record(parvis.Event{
 				Kind: "message.tried", Actor: "system",
-				Detail: map[string]string{"messages": strconv.Itoa(len(claimed))},
+				Detail: map[string]string{"messages": strconv.Itoa(len(claimed)), "kind": kind},
 			})
 		}
 		return err
@@ -265,15 +364,17 @@ func (o *Outbox) pass(ctx context.Context) (int, error) {
 	failed := make([]error, lanes)
 	for i, messages := range byLane {
 		if len(messages) > 0 {
-			wait.Go(func() { failed[i] = o.deliver(ctx, messages) })
+			wait.Go(func() { failed[i] = o.deliver(ctx, kind, messages) })
 		}
 	}
 	wait.Wait()
 	return len(claimed), errors.Join(failed...)
 }
 
-// deliver hands the messages over one connection, then writes each result.
-func (o *Outbox) deliver(ctx context.Context, messages []store.Message) error {
+// deliver hands the messages over, then writes each result. A text message is
+// written down before the next leaves: a code that arrived is not sent again
+// because another one hung.
+func (o *Outbox) deliver(ctx context.Context, kind string, messages []store.Message) error {
 	var failed []error
 	var parcels []*parcel
 	var sent []store.Message
@@ -282,7 +383,7 @@ func (o *Outbox) deliver(ctx context.Context, messages []store.Message) error {
 			failed = append(failed, o.settle(ctx, m, &parcel{state: stateExpired}))
 			continue
 		}
-		p := &parcel{id: m.ID, to: m.To, at: m.Created}
+		p := &parcel{id: m.ID, to: m.To, at: m.Created, until: m.Expires}
 		plain, err := o.box.Open(m.Body, m.ID)
 		if err == nil {
 			err = json.Unmarshal(plain, &p.letter)
@@ -292,12 +393,18 @@ func (o *Outbox) deliver(ctx context.Context, messages []store.Message) error {
 			failed = append(failed, o.settle(ctx, m, &parcel{state: stateRefused, reply: "the body can no longer be opened"}))
 			continue
 		}
+		if p.letter.To != "" {
+			p.to = p.letter.To
+		}
 		parcels, sent = append(parcels, p), append(sent, m)
 	}
-	if len(parcels) > 0 {
+	if len(parcels) > 0 && kind == kindMail {
 		o.hand(ctx, parcels)
 	}
 	for i, p := range parcels {
+		if kind == kindSMS {
+			o.dispatch(ctx, p)
+		}
 		failed = append(failed, o.settle(ctx, sent[i], p))
 	}
 	return errors.Join(failed...)
@@ -311,21 +418,22 @@ func (o *Outbox) settle(ctx context.Context, m store.Message, p *parcel) error {
 	defer cancel()
 	return o.store.Write(ctx, func(tx *store.Tx) error {
 		m := m
-		m.State, m.Reply, m.Changed = p.state, p.reply[:min(len(p.reply), longest)], tx.Now()
+		m.State, m.Reply, m.Receipt, m.Changed = p.state, cut(p.reply), p.receipt, tx.Now()
 		switch {
 		case p.state != stateDeferred:
 			m.Body = nil
 		case stopping:
 			m.Due = tx.Now() // it was cut, not refused
 		default:
-			m.Due = tx.Now().Add(waits[min(m.Attempts, len(waits))-1])
+			habit := waits[m.Kind]
+			m.Due = tx.Now().Add(max(p.wait, habit[min(m.Attempts, len(habit))-1]))
 			if !m.Due.Before(m.Expires) {
 				m.State, m.Body = stateExpired, nil
 			}
 		}
 		tx.Record(parvis.Event{
 			Kind: "message." + m.State, Agent: m.Agent, Actor: "system",
-			Detail: map[string]string{"message": m.ID, "template": m.Template, "reply": strconv.Itoa(p.code), "attempt": strconv.Itoa(m.Attempts)},
+			Detail: map[string]string{"message": m.ID, "template": m.Template, "kind": m.Kind, "reply": strconv.Itoa(p.code), "attempt": strconv.Itoa(m.Attempts)},
 		})
 		return tx.PutMessage(ctx, m)
 	})

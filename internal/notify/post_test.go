@@ -210,8 +210,10 @@ func queue(t *testing.T, s *store.Store, o *Outbox, m Message) bool {
 
 func pass(t *testing.T, o *Outbox) {
 	t.Helper()
-	if _, err := o.pass(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, kind := range []string{kindMail, kindSMS} {
+		if _, err := o.pass(t.Context(), kind); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

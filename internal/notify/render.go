@@ -1,9 +1,11 @@
 package notify
 
 import (
+	"errors"
 	"fmt"
 	"html/template"
 	"net/mail"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -14,10 +16,12 @@ import (
 
 // letter is a message as it will be read: what is sealed in the database.
 type letter struct {
-	Subject string `json:"s"`
+	Subject string `json:"s,omitempty"`
 	Text    string `json:"t"`
-	HTML    string `json:"h"`
+	HTML    string `json:"h,omitempty"`
 	Lang    string `json:"l"`
+	To      string `json:"to,omitempty"`   // an address that is nobody's business here
+	From    string `json:"from,omitempty"` // the sender's name, when it is another
 }
 
 // parts are the pieces of a mail in their language: every mail says which
@@ -32,10 +36,50 @@ type parts struct {
 	Check, Signature                 []string
 }
 
-// render writes a message in its language. What comes from outside the
-// catalogue, names above all, loses its control characters first, so that no
-// value can end a line of the subject or add one to the text.
+// render writes a message in its language: a text message when it goes to a
+// telephone, a mail otherwise.
 func (o *Outbox) render(m Message, now time.Time) (letter, error) {
+	args := o.fill(m, now)
+	say := func(key string) string {
+		if !o.words.Has(key) {
+			return ""
+		}
+		return o.words.Say(m.Lang, key, args)
+	}
+	// A service with a look of its own closes its mails in its own words.
+	own := func(part string) string {
+		if o.words.Has(m.Template + "." + part) {
+			return say(m.Template + "." + part)
+		}
+		return say("mail." + part)
+	}
+	if m.Phone != "" {
+		return o.renderText(m, args, now)
+	}
+	p := parts{
+		Lang: string(m.Lang), Subject: oneLine(say(m.Template + ".subject")), Greeting: own("greeting"),
+		Account: say(m.Template + ".account"), WhyTitle: say("mail.why.title"), Why: say(m.Template + ".why"),
+		DoTitle: say("mail.do.title"), Do: lines(say(m.Template + ".do")),
+		CheckTitle: say("mail.check.title"), Check: lines(own("check")), Signature: lines(own("signature")),
+	}
+	if p.Subject == "" {
+		return letter{}, &parvis.Error{Code: parvis.CodeInvalid, Op: "notify.Queue", Err: fmt.Errorf("no template %q", m.Template)}
+	}
+	if m.Link != "" {
+		p.Link, p.Button = m.Link, say(m.Template+".button")
+	}
+	var page strings.Builder
+	if err := sheet.Execute(&page, p); err != nil {
+		return letter{}, fmt.Errorf("notify: write page: %w", err)
+	}
+	return letter{Subject: p.Subject, Text: p.text(), HTML: page.String(), Lang: p.Lang, From: oneLine(m.From)}, nil
+}
+
+// fill gathers the values of a message. What comes from outside the catalogue,
+// names above all, loses its control characters first, so that no value can end
+// a line of the subject or add one to the text. A kind of proof and an entrance
+// are named in the message's language.
+func (o *Outbox) fill(m Message, now time.Time) text.Args {
 	args := text.Args{"now": now.In(o.zone), "sender": o.from.Address}
 	set := func(values text.Args) {
 		for k, v := range values {
@@ -44,6 +88,10 @@ func (o *Outbox) render(m Message, now time.Time) (letter, error) {
 				args[k] = oneLine(v)
 			case time.Time:
 				args[k] = v.In(o.zone)
+			case parvis.ProofKind: // a caller that does not know the language gives the thing itself
+				args[k] = o.words.Say(m.Lang, "proof."+string(v), o.values)
+			case parvis.Channel:
+				args[k] = o.words.Say(m.Lang, "channel."+string(v)+".the", o.values)
 			default:
 				args[k] = v
 			}
@@ -60,29 +108,60 @@ func (o *Outbox) render(m Message, now time.Time) (letter, error) {
 	if m.Cause != "" {
 		set(o.cause(m, args))
 	}
-	say := func(key string) string {
-		if !o.words.Has(key) {
-			return ""
+	return args
+}
+
+// renderText writes a text message: the sentence of TEMPLATE.text, whose last
+// line, when there is a code, binds it to the host it is for. Telephones then
+// offer it on that site and on no other (WICG, origin-bound one-time codes: the
+// line is "@host #code", with one space, and nothing after it).
+func (o *Outbox) renderText(m Message, args text.Args, now time.Time) (letter, error) {
+	key := m.Template + ".text"
+	if !o.words.Has(key) {
+		return letter{}, &parvis.Error{Code: parvis.CodeInvalid, Op: "notify.Queue", Err: fmt.Errorf("no text message %q", m.Template)}
+	}
+	if m.Code != "" {
+		host, ok := hostOf(args)
+		if !ok || strings.Trim(m.Code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+			return letter{}, &parvis.Error{Code: parvis.CodeInvalid, Op: "notify.Queue", Err: errors.New("a code by text message needs the host it is for")}
 		}
-		return o.words.Say(m.Lang, key, args)
+		args["host"] = host
+		if args["service"] == nil {
+			args["service"] = o.words.Say(m.Lang, "sms.service", args)
+		}
+		if purpose, _ := args["purpose"].(string); o.words.Has("sms_purpose." + purpose) {
+			args["purpose"] = o.words.Say(m.Lang, "sms_purpose."+purpose, args)
+		}
+		if args["duration"] == nil && !m.Until.IsZero() {
+			args["duration"] = max(m.Until.Sub(now).Truncate(time.Minute), time.Minute)
+		}
 	}
-	p := parts{
-		Lang: string(m.Lang), Subject: oneLine(say(m.Template + ".subject")), Greeting: say("mail.greeting"),
-		Account: say(m.Template + ".account"), WhyTitle: say("mail.why.title"), Why: say(m.Template + ".why"),
-		DoTitle: say("mail.do.title"), Do: lines(say(m.Template + ".do")),
-		CheckTitle: say("mail.check.title"), Check: lines(say("mail.check")), Signature: lines(say("mail.signature")),
+	said := strings.Join(lines(o.words.Say(m.Lang, key, args)), "\n")
+	// The alphabet of telephones has one space; the catalogue's typography
+	// would make every message a long one.
+	said = strings.NewReplacer("\u00a0", " ", "\u202f", " ").Replace(said)
+	return letter{Text: said, Lang: string(m.Lang)}, nil
+}
+
+// hostOf is the host name that a code is bound to: of the entrance's portal
+// when the caller named it, of the portal otherwise. An address is cut down to
+// its host.
+func hostOf(args text.Args) (string, bool) {
+	for _, name := range []string{"host", "portal"} {
+		s, _ := args[name].(string)
+		if s == "" {
+			continue
+		}
+		if !strings.Contains(s, "://") {
+			s = "https://" + s
+		}
+		u, err := url.Parse(s)
+		if err != nil || u.Hostname() == "" || strings.Trim(strings.ToLower(u.Hostname()), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
+			return "", false
+		}
+		return strings.ToLower(u.Hostname()), true
 	}
-	if p.Subject == "" {
-		return letter{}, &parvis.Error{Code: parvis.CodeInvalid, Op: "notify.Queue", Err: fmt.Errorf("no template %q", m.Template)}
-	}
-	if m.Link != "" {
-		p.Link, p.Button = m.Link, say(m.Template+".button")
-	}
-	var page strings.Builder
-	if err := sheet.Execute(&page, p); err != nil {
-		return letter{}, fmt.Errorf("notify: write page: %w", err)
-	}
-	return letter{Subject: p.Subject, Text: p.text(), HTML: page.String(), Lang: p.Lang}, nil
+	return "", false
 }
 
 // cause says in words what kept somebody out, with the steps that help.

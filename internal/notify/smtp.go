@@ -3,11 +3,9 @@ package notify
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -48,7 +46,6 @@ func (s *SMTP) check() (*tls.Config, error) {
 	if s.Timeout <= 0 {
 		s.Timeout = 10 * time.Second
 	}
-	conf := &tls.Config{ServerName: s.Host, MinVersion: tls.VersionTLS12}
 	switch s.Transport {
 	case TransportStartTLS, TransportOpportunistic, TransportImplicit:
 	case TransportPlain:
@@ -61,15 +58,9 @@ func (s *SMTP) check() (*tls.Config, error) {
 	if s.Host == "" || s.Port < 1 || s.Port > 65535 {
 		return nil, errors.New("mail server: host and port are needed")
 	}
-	if s.Authority != "" {
-		pem, err := os.ReadFile(s.Authority)
-		if err != nil {
-			return nil, fmt.Errorf("mail server: authority: %w", err)
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("mail server: no certificate in %s", s.Authority)
-		}
+	conf, err := trust(s.Host, s.Authority)
+	if err != nil {
+		return nil, fmt.Errorf("mail server: %w", err)
 	}
 	return conf, nil
 }
@@ -79,10 +70,13 @@ type parcel struct {
 	id, to string
 	letter letter
 	at     time.Time
+	until  time.Time
 
-	state string // accepted, deferred or refused
-	reply string // the server's words
-	code  int    // its three digits; 0 when it did not answer
+	state   string        // accepted, deferred, refused or expired
+	reply   string        // the server's words
+	code    int           // its three digits; 0 when it did not answer
+	receipt string        // by which the provider names it later
+	wait    time.Duration // before it is tried again; zero leaves it to the habit
 }
 
 // hand gives the parcels to the server over one connection and writes into each
@@ -166,7 +160,11 @@ func (o *Outbox) connect(ctx context.Context) (conn *smtp.Client, send func(*smt
 // broken connection and our own faults leave it deferred.
 func (o *Outbox) handOne(send func(*gomail.Msg) error, p *parcel) {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	msg.FromMailAddress(&o.from)
+	from := o.from
+	if p.letter.From != "" {
+		from.Name = p.letter.From
+	}
+	msg.FromMailAddress(&from)
 	if err := msg.To(p.to); err != nil {
 		p.state, p.reply = stateRefused, oneLine(err.Error())
 		return

@@ -62,8 +62,10 @@ func NewAssets(b Brand) (*Assets, error) {
 		css = bytes.ReplaceAll(css, []byte(`url("`+f+`")`), []byte(`url("`+a.paths[f]+`")`))
 	}
 	a.add("page.css", "text/css; charset=utf-8", css)
-	if err := a.addFile("page.js"); err != nil {
-		return nil, err
+	for _, f := range []string{"page.js", "passkey.js"} {
+		if err := a.addFile(f); err != nil {
+			return nil, err
+		}
 	}
 	if b.Accent != "" {
 		sheet, err := b.sheet()

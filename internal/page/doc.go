@@ -19,6 +19,7 @@
 //	accounts  Pair, Account, Rows, Row, Record, Fact, Masked, Timeline, Event
 //	desk      Table, Column, Cell, Empty, Confirm
 //	forms     Form, Field, Choices, Option, Strength, Identity, Button, Hidden
+//	proofs    Passkey, Drawing, Copyable, Codes
 //	files     NewAssets(Brand), to serve at /assets/, /sw.js and /manifest.webmanifest
 //
 // Icons are named as in Tabler; those at hand are in assets/icons.

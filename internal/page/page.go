@@ -110,8 +110,9 @@ type Words struct {
 type ctxKey struct{}
 
 type around struct {
-	words  Words
-	faults []Fault
+	words   Words
+	faults  []Fault
+	passkey string // where the script of that piece is
 }
 
 // Render writes the document.
@@ -121,13 +122,18 @@ func (p Page) Render(ctx context.Context, w io.Writer) error {
 	}
 	// The words travel with the rendering so that a piece can stand anywhere
 	// in a page without being handed them one by one.
-	ctx = context.WithValue(ctx, ctxKey{}, around{p.Chrome.Words, p.Errors})
+	ctx = context.WithValue(ctx, ctxKey{}, around{p.Chrome.Words, p.Errors, p.Chrome.Assets.path("passkey.js")})
 	return document(p).Render(ctx, w)
 }
 
 func words(ctx context.Context) Words {
 	a, _ := ctx.Value(ctxKey{}).(around)
 	return a.words
+}
+
+func scriptOf(ctx context.Context) string {
+	a, _ := ctx.Value(ctxKey{}).(around)
+	return a.passkey
 }
 
 func faultOf(ctx context.Context, id string) string {

@@ -30,7 +30,10 @@ func (p *Portal) getActivate(w http.ResponseWriter, r *http.Request, v *visit) e
 
 func (p *Portal) getActivateLink(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if v.cookie(r, cookieLink) == "" {
-		return to(w, "/activate")
+		if v.cookie(r, cookieCode) == "" {
+			return to(w, "/activate")
+		}
+		return p.waitingCode(w, r, v)
 	}
 	return v.show(w, r, http.StatusOK, page.Page{
 		Screen: "activation_code", Title: v.say("portal.link.title"),
@@ -48,12 +51,16 @@ func (p *Portal) postActivate(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err != nil {
 		return err
 	}
-	in := recovery.Redemption{Code: strings.TrimSpace(sent.Get("code")), AgentNumber: strings.TrimSpace(sent.Get("agent_number")), Origin: v.origin}
+	in := recovery.Redemption{
+		Code: strings.TrimSpace(sent.Get("code")), AgentNumber: strings.TrimSpace(sent.Get("agent_number")), Session: v.session, Origin: v.origin,
+	}
 	switch {
 	case sent.Has("link"):
 		in.Code, in.AgentNumber = "", ""
 		if in.Link, err = url.QueryUnescape(v.cookie(r, cookieLink)); err != nil || in.Link == "" {
-			return to(w, "/activate")
+			if in.Code = p.codeThatWaits(r, v); in.Code == "" {
+				return to(w, "/activate")
+			}
 		}
 		return p.redeem(w, r, v, in, sent)
 	case in.Code != "":
@@ -69,7 +76,11 @@ func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v *visit, in rec
 	if err != nil {
 		return err
 	}
+	if out.SignIn {
+		return p.signInFirst(w, r, v, in)
+	}
 	v.drop(w, cookieLink)
+	v.drop(w, cookieCode)
 	if out.Cookie != "" {
 		v.keep(w, cookieActivation, out.Cookie.Reveal(), out.Expires.Sub(p.Clock()))
 		return to(w, "/activate/overview")
@@ -187,7 +198,7 @@ func (v *visit) activatePage(sent url.Values, faults []page.Fault) page.Page {
 // task reads the task list of this browser; when there is none any more, it
 // says so where one begins and answers false.
 func (p *Portal) task(w http.ResponseWriter, r *http.Request, v *visit) (recovery.Overview, bool, error) {
-	over, err := p.Desk.Overview(r.Context(), seal.Secret(v.cookie(r, cookieActivation)))
+	over, err := p.Desk.Overview(r.Context(), v.activation(r))
 	if parvis.CodeOf(err) == parvis.CodeNotFound {
 		return over, false, p.lost(w, r, v)
 	}
@@ -205,102 +216,6 @@ func (p *Portal) lost(w http.ResponseWriter, r *http.Request, v *visit) error {
 	v.refuses(&pg, told, "")
 	pg.Body = append(page.Stack{page.Notice{Mark: page.Warn, Title: told.Reasons[0].Title, Text: v.say("portal.lost")}}, pg.Body.(page.Stack)...)
 	return v.show(w, r, http.StatusNotFound, pg)
-}
-
-func (p *Portal) getOverview(w http.ResponseWriter, r *http.Request, v *visit) error {
-	over, ok, err := p.task(w, r, v)
-	if !ok {
-		return err
-	}
-	return v.show(w, r, http.StatusOK, v.overviewPage(over))
-}
-
-// taskPages are where the tasks are done.
-func taskPage(id string) string {
-	return map[string]string{
-		"identity": "/activate/identity", "account": "/activate/password", "verifier": "/activate/verifier",
-		"second": "/activate/second", "contact": "/activate/contact", "channels": "/activate/channels",
-	}[id]
-}
-
-func (v *visit) taskState(t recovery.Task) page.State {
-	s := page.State{Text: v.say("activation_overview.state." + string(t.Status))}
-	switch t.Status {
-	case recovery.Done:
-		s.Mark = page.Done
-	case recovery.Todo:
-		s.Mark = page.Todo
-	case recovery.Later:
-		s.Mark = page.Wait
-	case recovery.Optional:
-		s.Mark = page.Info
-	}
-	return s
-}
-
-func (v *visit) overviewPage(over recovery.Overview) page.Page {
-	number := text.Args{"agent_number": string(over.Agent.Number)}
-	byID := map[string]recovery.Task{}
-	for _, t := range over.Tasks {
-		byID[t.ID] = t
-	}
-	pair := page.Pair{
-		First: page.Account{
-			Title: v.say("activation_overview.agent.title"), For: v.say("activation_overview.agent.for"), State: v.taskState(byID["account"]),
-			Facts: page.Record{
-				{Term: v.say("portal.identifier"), Text: string(over.Agent.Number), Mono: true},
-				{Term: v.say("portal.kept_by"), Text: v.say("actor.it_department.the")},
-				{Term: v.say("portal.not_for"), Text: v.say("activation_overview.agent.not")},
-				{Term: v.say("portal.helps"), Text: v.say("actor.it_contact.the")},
-			},
-		},
-		Second: page.Account{
-			Title: v.say("activation_overview.verifier.title"), For: v.say("activation_overview.verifier.for"), State: v.taskState(byID["verifier"]),
-			Facts: page.Record{
-				{Term: v.say("portal.identifier"), Text: v.say("portal.verifier.identifier")},
-				{Term: v.say("portal.kept_by"), Text: v.say("actor.verifier_owner.the")},
-				{Term: v.say("portal.not_for"), Text: v.say("activation_overview.verifier.not")},
-				{Term: v.say("portal.helps"), Text: v.say("actor.verifier_owner.the")},
-			},
-		},
-		Link: v.say("activation_overview.both.later"),
-	}
-	if v.p.Verifier {
-		pair.Link = v.say("activation_overview.both")
-	}
-	var now, later page.Tasks
-	first := true
-	for _, t := range over.Tasks {
-		name := v.say("activation_overview.step."+t.ID, number)
-		task := page.Task{Title: name, State: v.taskState(t)}
-		switch {
-		case t.Status == recovery.Todo && first:
-			task.Action = &page.Button{Text: v.say("action.start"), Kind: "primary", Href: taskPage(t.ID), About: name}
-			first = false
-		case t.Status == recovery.Todo:
-			task.Action = &page.Button{Text: v.say("action.start"), Href: taskPage(t.ID), About: name}
-		case t.ID != "identity" && t.ID != "account" || t.Status == recovery.Done && t.ID == "identity":
-			task.Action = &page.Button{Text: v.say("portal.see"), Kind: "plain", Href: taskPage(t.ID), About: name}
-		}
-		if t.Status == recovery.Later {
-			later = append(later, task)
-		} else {
-			now = append(now, task)
-		}
-	}
-	pg := page.Page{
-		Screen: "activation_overview", Title: v.say("activation_overview.title", text.Args{"n": over.Of}),
-		Lead: v.say("portal.welcome", text.Args{"name": over.Agent.Name()}), Width: page.Wide,
-		Body: page.Stack{
-			page.Progress{Text: v.say("activation_overview.progress", text.Args{"done": over.Done, "n": over.Of}), Done: over.Done, Total: over.Of},
-			pair,
-			page.Section{Title: v.say("portal.tasks"), Lead: v.say("activation_overview.resume"), Body: now},
-		},
-	}
-	if len(later) > 0 {
-		pg.Body = append(pg.Body.(page.Stack), page.Section{Title: v.say("portal.tasks.later"), Lead: v.say("portal.tasks.later.lead"), Body: later})
-	}
-	return pg
 }
 
 func (p *Portal) getIdentity(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -359,7 +274,7 @@ func (p *Portal) postIdentity(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err != nil {
 		return err
 	}
-	cookie := seal.Secret(v.cookie(r, cookieActivation))
+	cookie := v.activation(r)
 	what := strings.TrimSpace(sent.Get("what"))
 	switch wrong := sent.Get("answer") == "wrong"; {
 	case wrong && what == "":
@@ -389,6 +304,9 @@ func (p *Portal) getNewPassword(w http.ResponseWriter, r *http.Request, v *visit
 	if !ok {
 		return err
 	}
+	if over.Password {
+		return to(w, "/activate/overview")
+	}
 	return v.show(w, r, http.StatusOK, v.passwordPage(over, recovery.Stored{}, "", nil))
 }
 
@@ -416,6 +334,12 @@ func (v *visit) passwordPage(over recovery.Overview, out recovery.Stored, typed 
 			Buttons: []page.Button{{Text: v.say("activation_agent_account.submit"), Kind: "primary"}, {Text: v.say("action.back"), Kind: "plain", Href: "/activate/overview"}},
 		}},
 	}
+	if v.p.Policy.Site(v.origin.Channel) != "" && !over.Activated {
+		instead := page.Section{Title: v.say("activation_agent_account.passkey.title"), Lead: v.say("activation_agent_account.passkey.text"), Body: page.Actions{
+			{Text: v.say("activation_agent_account.passkey.submit"), Icon: "fingerprint", Href: "/activate/second/passkey"},
+		}}
+		pg.Body = append(page.Stack{instead}, page.Section{Title: v.say("activation_agent_account.or"), Body: pg.Body})
+	}
 	v.refuses(&pg, told, "")
 	if !over.Disputed.IsZero() {
 		pg.Body = append(page.Stack{page.Notice{Mark: page.Done, Title: v.say("portal.wrong.sent")}}, pg.Body.(page.Stack)...)
@@ -437,10 +361,12 @@ func (p *Portal) postNewPassword(w http.ResponseWriter, r *http.Request, v *visi
 		fault := []page.Fault{{Field: "new_password", Text: v.say("field.new_password.required")}}
 		return v.show(w, r, http.StatusUnprocessableEntity, v.passwordPage(over, recovery.Stored{}, "", fault))
 	}
-	out, err := p.Desk.SetPassword(r.Context(), seal.Secret(v.cookie(r, cookieActivation)), password, v.origin, v.lang)
+	out, err := p.Desk.SetPassword(r.Context(), v.activation(r), password, v.origin, v.lang)
 	switch {
 	case parvis.CodeOf(err) == parvis.CodeNotFound:
 		return p.lost(w, r, v)
+	case parvis.CodeOf(err) == parvis.CodeConflict: // there is one: sent twice
+		return to(w, "/activate/overview")
 	case err != nil:
 		return err
 	case !out.Done && len(out.Reasons) == 0:
@@ -448,8 +374,16 @@ func (p *Portal) postNewPassword(w http.ResponseWriter, r *http.Request, v *visi
 	case !out.Done:
 		return v.show(w, r, http.StatusUnprocessableEntity, v.passwordPage(over, out, password.Reveal(), nil))
 	}
-	v.drop(w, cookieActivation)
-	ticket, err := p.wicket.activated.Issue(activated{out.Agent}, p.Clock(), doneShown)
+	v.keep(w, cookieActivation, out.Cookie.Reveal(), out.Expires.Sub(p.Clock()))
+	if !out.Completed {
+		return to(w, "/activate/overview")
+	}
+	return p.toDone(w, v, out.Agent)
+}
+
+// toDone leads to the last page of an activation.
+func (p *Portal) toDone(w http.ResponseWriter, v *visit, number parvis.AgentNumber) error {
+	ticket, err := p.wicket.activated.Issue(activated{number}, p.Clock(), doneShown)
 	if err != nil {
 		return err
 	}

@@ -2,13 +2,16 @@ package portal
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"parvis"
 	"parvis/internal/page"
 	"parvis/internal/recovery"
+	"parvis/internal/signin"
 	"parvis/internal/store"
 	"parvis/internal/text"
+	"parvis/internal/verifier"
 )
 
 // The steps of an activation that hold their place until they can be done here,
@@ -24,29 +27,184 @@ func (p *Portal) later(w http.ResponseWriter, r *http.Request, v *visit, build f
 	return v.show(w, r, http.StatusOK, pg)
 }
 
+// getVerifier asks whether one has the second account, and goes on from the
+// answer. It is also where one comes back to.
 func (p *Portal) getVerifier(w http.ResponseWriter, r *http.Request, v *visit) error {
-	return p.later(w, r, v, func(recovery.Overview) page.Page {
-		return page.Page{
+	over, ok, err := p.task(w, r, v)
+	if !ok {
+		return err
+	}
+	provider, there := p.provider(r.URL.Query().Get("provider"))
+	if !there {
+		return v.show(w, r, http.StatusOK, page.Page{
 			Screen: "activation_verifier", Title: v.say("activation_verifier.later.title"), Lead: v.say("activation_verifier.lead"),
-			Body: page.Stack{page.Para(v.say("activation_verifier.later.text")), page.Para(v.say("activation_verifier.rule"))},
-		}
-	})
+			Body: page.Stack{
+				page.Para(v.say("activation_verifier.later.text")), page.Para(v.say("activation_verifier.rule")),
+				page.Actions{{Text: v.say("portal.to_overview"), Href: "/activate/overview"}},
+			},
+		})
+	}
+	links, err := p.Store.Links(r.Context(), over.Agent.Number)
+	if err != nil {
+		return err
+	}
+	if i := tied(links, provider); i >= 0 {
+		args := v.outside(provider)
+		return v.show(w, r, http.StatusOK, page.Page{
+			Screen: "activation_verifier", Title: v.say("activation_verifier.linked.title", args), Lead: v.say("activation_verifier.linked.lead"),
+			Body: page.Stack{
+				v.linked(links[i]), page.Para(v.say("activation_verifier.rule", args)),
+				page.Actions{{Text: v.say("portal.to_overview"), Kind: "primary", Href: "/activate/overview"}},
+			},
+		})
+	}
+	t := trip{from: activating, purpose: toLink, provider: provider.ID}
+	switch r.URL.Query().Get("have") {
+	case "yes":
+		pg := v.verifierPage(provider, "/verifier/leave", t.hidden())
+		pg.Body = append(pg.Body.(page.Stack), page.Actions{{Text: v.say("activation_verifier.later"), Kind: "plain", Href: "/activate/overview"}})
+		return v.show(w, r, http.StatusOK, pg)
+	case "no":
+		return v.show(w, r, http.StatusOK, v.createPage(provider, t))
+	case "unknown":
+		return v.show(w, r, http.StatusOK, v.recogniseAccount(provider, t))
+	}
+	return v.show(w, r, http.StatusOK, v.haveOnePage(provider))
 }
 
-func (p *Portal) getSecond(w http.ResponseWriter, r *http.Request, v *visit) error {
-	return p.later(w, r, v, func(over recovery.Overview) page.Page {
-		why := v.say("activation_second_factor.not_required")
-		if over.Second {
-			why = v.say("activation_second_factor.required")
+// haveOnePage is the question of the step.
+func (v *visit) haveOnePage(p verifier.Provider) page.Page {
+	args := v.outside(p)
+	var rows page.Rows
+	for _, answer := range []struct{ key, icon, kind string }{{"yes", "check", "primary"}, {"no", "users", ""}, {"unknown", "info-circle", ""}} {
+		q := url.Values{"have": {answer.key}}
+		if len(v.p.providers()) > 1 {
+			q.Set("provider", p.ID)
 		}
-		return page.Page{
-			Screen: "activation_second_factor", Title: v.say("activation_second_factor.title"), Lead: v.say("activation_second_factor.lead"),
-			Body: page.Stack{
-				page.Para(why),
-				page.Notice{Mark: page.Wait, Title: v.say("activation_second_factor.later.title"), Text: v.say("activation_second_factor.later.text")},
-				v.people(1, "it_contact", "support_desk"),
+		name := v.say("activation_verifier."+answer.key, args)
+		rows = append(rows, page.Row{Icon: answer.icon, Name: name, Text: v.say("activation_verifier."+answer.key+".hint", args), Actions: []page.Button{
+			{Text: v.say("action.continue"), Kind: answer.kind, Href: "/activate/verifier?" + q.Encode(), About: name},
+		}})
+	}
+	body := page.Stack{page.Section{Title: v.say("activation_verifier.answer"), Body: rows}, page.Para(v.say("activation_verifier.rule", args))}
+	var others page.Links
+	for _, o := range v.p.providers() {
+		if o.ID != p.ID {
+			others = append(others, page.Link{Text: v.say("action.go_verifier", v.outside(o)), Href: "/activate/verifier?provider=" + url.QueryEscape(o.ID)})
+		}
+	}
+	if len(others) > 0 {
+		body = append(body, others)
+	}
+	return page.Page{
+		Screen: "activation_verifier", Title: v.say("activation_verifier.title", args), Lead: v.say("activation_verifier.lead", args),
+		Body: append(body, page.Actions{{Text: v.say("activation_verifier.later"), Kind: "plain", Href: "/activate/overview"}}),
+	}
+}
+
+// createPage is for whoever has no account over there yet.
+func (v *visit) createPage(p verifier.Provider, t trip) page.Page {
+	args := v.outside(p)
+	create := page.Step{Title: v.say("activation_verifier.no.step1", args)}
+	if p.Create != "" {
+		create.Actions = []page.Button{{Text: v.say("verifier_redirect.create", args), Kind: "primary", Href: p.Create}}
+	}
+	return page.Page{
+		Screen: "activation_verifier", Title: v.say("activation_verifier.no.title", args), Lead: v.say("verifier_redirect.lead", args), Width: page.Wide,
+		Body: page.Refusal{
+			Steps: []page.Step{
+				create,
+				{Title: v.say("activation_verifier.no.step2", args)},
+				{Title: v.say("activation_verifier.no.step3", args), Actions: []page.Button{
+					{Text: v.say("action.continue_verifier", args), Post: "/verifier/leave", Hidden: t.hidden()},
+				}},
 			},
+			Meanwhile: v.say("activation_verifier.no.mailbox", args),
+			People:    v.people(1, "it_contact"),
+			Other:     &page.Link{Text: v.say("portal.to_overview"), Href: "/activate/overview"},
+		},
+	}
+}
+
+// recogniseAccount helps to find out whether one has an account over there.
+func (v *visit) recogniseAccount(p verifier.Provider, t trip) page.Page {
+	args := v.outside(p)
+	pg := v.verifierPage(p, "/verifier/leave", t.hidden())
+	pg.Screen, pg.Title = "activation_verifier", v.say("activation_verifier.unknown.title", args)
+	pg.Body = append(page.Stack{page.List{
+		v.say("activation_verifier.unknown.sign1", args), v.say("activation_verifier.unknown.sign2", args), v.say("activation_verifier.unknown.sign3", args),
+	}}, append(pg.Body.(page.Stack), page.Actions{{Text: v.say("activation_verifier.later"), Kind: "plain", Href: "/activate/overview"}})...)
+	return pg
+}
+
+// newcomer makes an act of an activation of an act of somebody who enrols.
+func (p *Portal) newcomer(f func(http.ResponseWriter, *http.Request, *visit, enrolling) error) act {
+	return func(w http.ResponseWriter, r *http.Request, v *visit) error {
+		who, err := p.holder(r, v, activating)
+		if parvis.CodeOf(err) == parvis.CodeNotFound {
+			return p.lost(w, r, v)
 		}
+		if err != nil {
+			return err
+		}
+		// Whoever is in shows a method that is held in their session: there, a step
+		// more can be asked for.
+		if v.in && v.agent.Number == who.Number && v.standing.SecondEnrolled() {
+			who.Session, who.Activation = v.session, ""
+		}
+		e := enrolling{
+			holder: who, screen: "activation_second", base: "/activate/second",
+			done: func(w http.ResponseWriter, out signin.ProofOutcome, kind parvis.ProofKind) error {
+				p.giveAgain(w, out)
+				return to(w, "/activate/second?added="+string(kind))
+			},
+			lost: func(w http.ResponseWriter) error { return p.lost(w, r, v) },
+		}
+		if err := f(w, r, v, e); err != nil || r.Method != http.MethodPost {
+			return err
+		}
+		// Whatever was added may have been the last thing demanded.
+		if _, err := p.Desk.Settle(r.Context(), v.activation(r), v.origin); err != nil && parvis.CodeOf(err) != parvis.CodeNotFound {
+			p.edge.Log.WarnContext(r.Context(), "an activation could not be completed", "err", err)
+		}
+		return nil
+	}
+}
+
+// getSecond is the step of the second proof: what one has at hand, and what it
+// is good for.
+func (p *Portal) getSecond(w http.ResponseWriter, r *http.Request, v *visit, e enrolling) error {
+	over, ok, err := p.task(w, r, v)
+	if !ok {
+		return err
+	}
+	held, err := p.Vault.Holds(r.Context(), over.Agent.Number)
+	if err != nil {
+		return err
+	}
+	why := v.say("activation_second_factor.not_required")
+	if over.Second {
+		why = v.say("activation_second_factor.required")
+	}
+	body := page.Stack{page.Para(why)}
+	if len(held) > 0 {
+		var rows page.Rows
+		for _, m := range held {
+			rows = append(rows, page.Row{Icon: iconOf(m.Kind), Name: v.methodName(m), State: &page.State{Mark: page.Done, Text: v.say("activation_second_factor.held")}})
+		}
+		body = page.Stack{
+			page.Notice{Mark: page.Done, Title: v.say("activation_second_factor.done.title"), Text: v.say("activation_second_factor.done")},
+			page.Section{Title: v.say("activation_second_factor.yours"), Body: rows},
+		}
+	}
+	body = append(body,
+		page.Section{Title: v.say("activation_second_factor.choose"), Body: v.addRows(e, held)},
+		page.Section{Title: v.say("activation_second_factor.people"), Body: page.Stack{
+			page.Links{{Text: v.say("factor_help.title"), Href: e.base + "/help"}}, v.people(1, "it_contact", "support_desk"),
+		}},
+		page.Actions{{Text: v.say("portal.to_overview"), Href: "/activate/overview"}})
+	return v.show(w, r, http.StatusOK, page.Page{
+		Screen: "activation_second_factor", Title: v.say("activation_second_factor.title"), Lead: v.say("activation_second_factor.lead"), Body: body,
 	})
 }
 
@@ -137,7 +295,25 @@ func (p *Portal) getActivated(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err != nil {
 		return err
 	}
-	return v.show(w, r, http.StatusOK, v.activatedPage(agent, standing, answered))
+	pg := v.activatedPage(agent, standing, answered)
+	if over, err := p.Desk.Overview(r.Context(), v.activation(r)); err == nil && over.Agent.Number == agent.Number {
+		pg.Body = append(pg.Body.(page.Stack), v.stillOpen(over)...)
+	}
+	return v.show(w, r, http.StatusOK, pg)
+}
+
+// stillOpen is what is not demanded and may be done while the list is open.
+func (v *visit) stillOpen(over recovery.Overview) page.Stack {
+	var rows page.Tasks
+	for _, t := range over.Tasks {
+		if (t.ID == "second" || t.ID == "verifier") && t.Status != recovery.Done {
+			rows = append(rows, v.taskRow(t, inActivation, false))
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return page.Stack{page.Section{Title: v.say("arrival.more.title"), Body: rows}}
 }
 
 // activatedPage says that all is ready only when it is: what remains is told.
@@ -159,12 +335,16 @@ func (v *visit) activatedPage(agent *parvis.Agent, standing *parvis.Standing, an
 	if agent.StateAt(v.at) == parvis.PreArrival && !agent.ContractFrom.IsZero() {
 		body = append(body, page.Notice{Mark: page.Wait, Title: v.say("activation_done.not_started", text.Args{"date": v.p.local(agent.ContractFrom)})})
 	}
-	if v.p.Verifier && !standing.VerifierLinked {
-		answer := v.p.Catalog.Reason(v.lang, string(parvis.WhyVerifierMissing), v.values)
-		body = append(body, page.Notice{Mark: page.Info, Title: answer.Title, Text: answer.Why})
-	}
-	if parvis.Strictest(v.p.Profiles, agent).Sensitive && !standing.SecondEnrolled() {
-		body = append(body, page.Notice{Mark: page.Info, Title: v.say("activation_done.second.title"), Text: v.say("security.second.how")})
+	left := v.p.Desk.Remaining(agent, standing)
+	for _, t := range left.Tasks {
+		switch {
+		case !t.Demanded || t.Status == recovery.Done:
+		case t.ID == "verifier":
+			answer := v.p.Catalog.Reason(v.lang, string(parvis.WhyVerifierMissing), v.values)
+			body = append(body, page.Notice{Mark: page.Info, Title: answer.Title, Text: answer.Why})
+		case t.ID == "second":
+			body = append(body, page.Notice{Mark: page.Info, Title: v.say("activation_done.second.title"), Text: v.say("security.second.how")})
+		}
 	}
 	title := v.say("activation_done.title")
 	if len(body) > 0 {

@@ -38,7 +38,7 @@ func (v *visit) appPage(app parvis.App) page.Page {
 	if !here.decision.Open {
 		told := v.tell(v.p.Policy.Explain(v.ask(app.ID, v.origin.Channel)), app, v.origin.Channel, v.account())
 		var todo page.List
-		for _, s := range v.steps(told, app) {
+		for _, s := range v.steps(told, app, "/") {
 			todo = append(todo, s.Title)
 		}
 		body = append(body, page.Section{Title: v.say("refusal.do"), Body: todo})

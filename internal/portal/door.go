@@ -55,15 +55,24 @@ func (p *Portal) postSignin(w http.ResponseWriter, r *http.Request, v *visit) er
 		Posted: true, Flow: sent.Get("flow"), Cookie: v.cookie(r, cookieDoor),
 		Identifier: sent.Get("identifier"), Password: seal.Secret(sent.Get("password")), NewPassword: seal.Secret(sent.Get("new_password")),
 		Device: v.cookie(r, cookieDevice), Browser: r.UserAgent(), Return: ticket, Origin: v.origin, Lang: v.lang,
+		Method: sent.Get("method"), Code: seal.Secret(sent.Get("code")), Send: sent.Get("send") != "",
+		Passkey: []byte(sent.Get("passkey")), PasskeyTicket: sent.Get("passkey_ticket"), Remember: sent.Get("remember") != "",
 	})
 	if err != nil {
 		return err
 	}
+	return p.goOn(w, r, v, attempt{out: out, ticket: ticket, sent: sent})
+}
+
+// goOn goes on after an answer of the door, or after the way back from a
+// verifier: the page of the next step, or in.
+func (p *Portal) goOn(w http.ResponseWriter, r *http.Request, v *visit, a attempt) error {
+	out := a.out
 	if out.Cookie != "" {
 		v.keep(w, cookieDoor, out.Cookie.Reveal(), doorWaits)
 	}
 	if out.Step != signin.StepDone {
-		return p.step(w, r, v, attempt{out: out, ticket: ticket, sent: sent})
+		return p.step(w, r, v, a)
 	}
 	if v.in { // the browser lets go of the session it had: nobody would end it
 		err := p.Store.Write(r.Context(), func(tx *store.Tx) error { return p.Sessions.End(tx, v.session.ID, "raised") })
@@ -101,6 +110,10 @@ func (p *Portal) step(w http.ResponseWriter, r *http.Request, v *visit, a attemp
 		pg = v.identifierPage(a, p.goal(a.ticket), p.Sessions.Gone(r))
 	case signin.StepSecret:
 		pg = v.secretPage(a)
+	case signin.StepSecondFactor:
+		pg = v.showSecond(a)
+	case signin.StepVerifier:
+		pg = v.showVerifier(a)
 	case signin.StepNewPassword:
 		pg = v.changePage(a)
 	case signin.StepWait:
@@ -157,15 +170,26 @@ func (v *visit) identifierPage(a attempt, g goal, gone parvis.ReasonCode) page.P
 			body = append(body, page.Notice{Mark: page.Warn, Alert: a.sent != nil, Title: reason.Title, Text: reason.Answer.Why})
 		}
 	}
-	pg.Body = append(body,
-		page.Form{
-			Action: "/signin", Hidden: a.hidden(),
-			Body: page.Field{
-				Name: "identifier", Label: v.say("field.identifier.label"), Hint: v.say("field.identifier.hint"),
-				Value: a.out.Identifier, Required: true, Autocomplete: "username",
-			},
-			Buttons: []page.Button{{Text: v.say("sign_in_identifier.submit"), Kind: "primary"}},
+	complete := "username"
+	if len(a.out.PasskeyOptions) > 0 { // the browser offers them in the list of the field
+		complete = "username webauthn"
+	}
+	body = append(body, page.Form{
+		Action: "/signin", Hidden: a.hidden(),
+		Body: page.Field{
+			Name: "identifier", Label: v.say("field.identifier.label"), Hint: v.say("field.identifier.hint"),
+			Value: a.out.Identifier, Required: true, Autocomplete: complete,
 		},
+		Buttons: []page.Button{{Text: v.say("sign_in_identifier.submit"), Kind: "primary"}},
+	})
+	if len(a.out.PasskeyOptions) > 0 {
+		body = append(body, page.Passkey{
+			Action: "/signin", Options: a.out.PasskeyOptions, Ticket: a.out.PasskeyTicket, Auto: true, Hidden: a.hidden(),
+			Button:    page.Button{Text: v.say("sign_in_identifier.passkey"), Icon: "fingerprint"},
+			Cancelled: v.say("passkey.cancelled"),
+		})
+	}
+	pg.Body = append(body,
 		page.Links{
 			{Text: v.say("sign_in_identifier.forgotten"), Href: "/recover"},
 			{Text: v.say("sign_in_identifier.first_time"), Href: "/activate"},

@@ -167,6 +167,38 @@ func screens(tn *town, lang, theme string) map[string]reply {
 		tn.t.Fatal(err)
 	}
 	all["activation_done"] = reply{body: w.Body.String(), header: w.Header()}
+	secondScreens(tn, visit, all)
+	arrivalScreens(tn, visit, all)
 	tn.clock.Move(31 * time.Minute) // the budgets of this walk are not those of the next
 	return all
+}
+
+// secondScreens are those of the second proof; A100010 has none before, nor after.
+func secondScreens(tn *town, visit func(parvis.Channel) *visitor, all map[string]reply) {
+	const list = "/security/factors"
+	office := visit(parvis.Internal).signIn("A100010")
+	all["factors_none"], all["factor_help"], all["factor_request"] = office.get(list), office.get(list+"/help"), office.get(list+"/request")
+	all["factor_help_best"], all["factor_help_none"] = office.post(list+"/help", "have", "computer"), office.post(list+"/help", "have", "none")
+	all["factor_request_sent"] = office.post(list+"/help", "have", "unknown")
+	all["factor_totp"], all["factor_sms"], all["factor_passkey"], all["factor_codes"] = office.get(list+"/totp"), office.get(list+"/sms"), office.get(list+"/passkey"), office.get(list+"/codes")
+	all["factor_sms_code"] = office.post(list+"/sms", "send", "1", "phone", "06 12 34 56 78")
+	out := visit(parvis.Mobile).signIn("A100010")
+	all["factors_outside"], all["factor_forbidden"] = out.get(list), out.get(list+"/totp")
+	all["prove_password"] = out.get("/prove")
+	secret := office.addTOTP(list + "/totp")
+	all["factors_one"] = office.get(list + "?added=totp")
+	id := heldShape.FindStringSubmatch(all["factors_one"].body)[1]
+	all["factor_one"], all["factor_remove"], all["factor_lost_it"] = office.get(list+"/"+id), office.get(list+"/"+id+"?remove=1"), office.get(list+"/"+id+"?lost=1")
+	all["factor_codes_sheet"] = office.post(list + "/codes")
+	all["factors_two"] = office.get(list)
+	tn.clock.Move(time.Minute)
+	door := visit(parvis.Mobile)
+	all["second_factor"] = door.upTo("A100010", "/signin")
+	all["second_factor_late"] = door.post("/signin", "flow", all["second_factor"].hidden("flow"), "code", codeAt(tn.t, secret, tn.clock.Now().Add(-3*time.Minute)))
+	all["second_factor_recovery"] = door.post("/signin", "flow", all["second_factor"].hidden("flow"), "method", "recovery_code")
+	all["second_factor_temporary"] = door.post("/signin", "flow", all["second_factor"].hidden("flow"), "method", "temporary_code")
+	all["factor_lost"] = door.post("/lost", "flow", all["second_factor"].hidden("flow"))
+	for _, m := range heldShape.FindAllStringSubmatch(all["factors_two"].body, -1) {
+		office.post(list+"/"+m[1], "act", "lost").to(list + "?lost=1")
+	}
 }

@@ -325,7 +325,11 @@ func (v *visit) launcher(shown []place) page.Launcher {
 // notices are what needs an act, or explains most of what is closed below.
 func (v *visit) notices() page.Stack {
 	var body page.Stack
+	arrival, arriving := v.unfinished()
 	for _, reason := range v.p.Policy.Conditions(v.agent, v.standing, v.at) {
+		if arriving && reason.Code == parvis.WhyVerifierMissing { // told below, with the rest
+			continue
+		}
 		told := v.tell(parvis.Decision{Reasons: []parvis.Reason{reason}}, parvis.App{}, v.origin.Channel, v.account())
 		n := page.Notice{Mark: page.Warn, Title: told.Reasons[0].Title, Text: told.Reasons[0].Answer.Why}
 		if n.Text == "" && len(told.Reasons[0].Answer.Do) > 0 {
@@ -343,8 +347,11 @@ func (v *visit) notices() page.Stack {
 			Mark: page.Warn, Title: told.Title, Text: told.Why, Actions: []page.Button{{Text: v.say("action.change_now"), Href: ownPassword}},
 		})
 	}
-	if v.sensitive() && !v.standing.SecondEnrolled() {
-		body = append(body, page.Notice{Mark: page.Warn, Title: v.say("home.notice.second"), Text: v.say("security.second.how")})
+	if arriving {
+		body = append(body, arrival)
+	}
+	if n, ok := v.deadline(); ok {
+		body = append(body, n)
 	}
 	if by, ok := v.waiting(v.origin.Channel); ok {
 		body = append(body, page.Notice{Mark: page.Wait, Title: v.say("portal.second.waiting.title"), Text: v.say("portal.second.waiting.text", v.who(by))})

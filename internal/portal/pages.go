@@ -90,9 +90,12 @@ func (p *Portal) getRecover(w http.ResponseWriter, r *http.Request, v *visit) er
 		{"workstation", "workstation"},
 		{"vpn", "vpn"},
 	} {
+		who := page.Stack{page.Para(v.say("recover_start.who."+c.answer, support))}
+		if c.question == "second" {
+			who = append(who, page.Links{{Text: v.say("second_factor.lost"), Href: "/lost"}})
+		}
 		body = append(body, page.Section{
-			Title: v.say("recover_start."+c.question, support), Lead: v.say("recover_start."+c.question+".hint", support),
-			Body: page.Para(v.say("recover_start.who."+c.answer, support)),
+			Title: v.say("recover_start."+c.question, support), Lead: v.say("recover_start."+c.question+".hint", support), Body: who,
 		})
 	}
 	body = append(body,

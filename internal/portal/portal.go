@@ -279,8 +279,10 @@ type goal struct {
 	path string // for the ticket of an application, or on this host
 }
 
+// localReturn is a way back to a path of this host, or of an application.
 type localReturn struct {
-	Path string `json:"p"`
+	Path string       `json:"p"`
+	App  parvis.AppID `json:"a,omitempty"`
 }
 
 // goal opens a return ticket. What was not sealed here leads nowhere, whatever
@@ -297,6 +299,13 @@ func (p *Portal) goal(ticket string) goal {
 	}
 	var own localReturn
 	if err := p.wicket.returns.Redeem(ticket, p.Clock(), &own); err == nil && local(own.Path) {
+		if own.App != "" {
+			app, ok := p.Policy.App(own.App)
+			if !ok {
+				return goal{}
+			}
+			return goal{app: app, path: own.Path}
+		}
 		return goal{path: own.Path}
 	}
 	return goal{}
@@ -318,7 +327,7 @@ func (p *Portal) doorTo(path string) (string, error) {
 	if path == "/" || !local(path) {
 		return "/signin", nil
 	}
-	ticket, err := p.wicket.returns.Issue(localReturn{path}, p.Clock(), time.Hour)
+	ticket, err := p.wicket.returns.Issue(localReturn{Path: path}, p.Clock(), time.Hour)
 	if err != nil {
 		return "", err
 	}

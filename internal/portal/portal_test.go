@@ -224,9 +224,17 @@ func TestActivation(t *testing.T) {
 		}
 		b.post("/activate/password", "new_password", "phare mandarine escalier lune").to("/activate/done")
 		b.get("/activate/done").is("activation_done", http.StatusOK).has("A100008", "sonia.benali@example.org")
-		// Twice sent, once done; and nobody is signed in by it.
-		b.post("/activate/password", "new_password", "phare mandarine escalier lune").to("/activate")
+		// Twice sent, once done; and nobody is signed in by it. What is not demanded
+		// may still be done, until one says that one has finished.
+		b.post("/activate/password", "new_password", "phare mandarine escalier lune").to("/activate/overview")
 		b.get("/").is("start", http.StatusOK)
+		b.get("/activate/done").has(`href="/activate/second"`)
+		b.get("/activate/overview").is("activation_overview", http.StatusOK).has(`action="/activate/finish"`)
+		b.post("/activate/finish").to("/activate/done")
+		b.get("/activate/overview").to("/activate")
+		b.post("/activate/finish").to("/activate")
+		b.post("/activate/password", "new_password", "phare mandarine escalier lune").to("/activate")
+		b.get("/activate/done").is("activation_done", http.StatusOK).hasNot(`href="/activate/second"`)
 		again := tn.from(parvis.Mobile, lang)
 		again.post("/activate", "code", code.Reveal()).is("activation_code", http.StatusUnprocessableEntity)
 		second := again.post("/signin", "identifier", "A100008").is("sign_in_secret", http.StatusOK)

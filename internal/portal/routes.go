@@ -38,26 +38,15 @@ func (p *Portal) Handler(e *edge.Edge) http.Handler {
 	// The door.
 	open("GET /signin", p.getSignin)
 	open("POST /signin", p.postSignin)
+	open("GET /lost", p.getLost)
+	open("POST /lost", p.postLost)
 	open("GET /enter", p.getEnter)
 	open("GET /signout", p.getSignout)
 	open("POST /signout", p.postSignout)
 	mine("POST /extend", p.postExtend)
 	open("GET /extend", func(w http.ResponseWriter, _ *http.Request, _ *visit) error { return to(w, "/") })
 
-	// The first activation.
-	open("GET /activate", p.getActivate)
-	open("POST /activate", p.postActivate)
-	open("GET /activate/link", p.getActivateLink)
-	open("GET /activate/overview", p.getOverview)
-	open("GET /activate/identity", p.getIdentity)
-	open("POST /activate/identity", p.postIdentity)
-	open("GET /activate/password", p.getNewPassword)
-	open("POST /activate/password", p.postNewPassword)
-	open("GET /activate/verifier", p.getVerifier)
-	open("GET /activate/second", p.getSecond)
-	open("GET /activate/contact", p.getContact)
-	open("GET /activate/channels", p.getChannels)
-	open("GET /activate/done", p.getActivated)
+	p.arrivals(open, mine)
 
 	// Whoever holds a session.
 	mine("GET /app/{app}", p.getApp)
@@ -65,6 +54,19 @@ func (p *Portal) Handler(e *edge.Edge) http.Handler {
 	mine("GET /security", p.getSecurity)
 	mine("GET "+ownPassword, p.getPassword)
 	mine("POST "+ownPassword, p.postPassword)
+	mine("GET /prove", p.getProve)
+	mine("POST /prove", p.postProve)
+	mine("GET "+factorsPath, p.getFactors)
+	mine("GET "+factorsPath+"/{id}", p.getFactor)
+	mine("POST "+factorsPath+"/{id}", p.postFactor)
+	mine("GET "+factorsPath+"/help", p.own(p.getFactorHelp))
+	mine("POST "+factorsPath+"/help", p.own(p.postFactorHelp))
+	mine("GET "+factorsPath+"/request", p.own(p.getFactorRequest))
+	mine("POST "+factorsPath+"/request", p.own(p.postFactorRequest))
+	for _, kind := range []parvis.ProofKind{parvis.TOTP, parvis.SMS, parvis.Passkey, parvis.RecoveryCode} {
+		mine("GET "+factorsPath+"/"+nameOfKind(kind), p.own(p.getEnrol(kind)))
+		mine("POST "+factorsPath+"/"+nameOfKind(kind), p.own(p.postEnrol(kind)))
+	}
 	mine("GET /sessions", p.getSessions)
 	mine("POST /sessions", p.postSessions)
 	mine("GET /activity", p.getActivity)
@@ -103,6 +105,41 @@ func (p *Portal) Handler(e *edge.Edge) http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// arrivals are the paths of newcomers, and of the outside account.
+func (p *Portal) arrivals(open, mine func(pattern string, f act)) {
+	// The first activation.
+	open("GET /activate", p.getActivate)
+	open("POST /activate", p.postActivate)
+	open("GET /activate/link", p.getActivateLink)
+	open("GET /activate/overview", p.getOverview)
+	open("GET /activate/identity", p.getIdentity)
+	open("POST /activate/identity", p.postIdentity)
+	open("GET /activate/password", p.getNewPassword)
+	open("POST /activate/password", p.postNewPassword)
+	open("GET /activate/verifier", p.getVerifier)
+	open("GET /activate/second", p.newcomer(p.getSecond))
+	open("GET /activate/contact", p.getContact)
+	open("GET /activate/channels", p.getChannels)
+	open("POST /activate/finish", p.postFinish)
+	open("GET /activate/done", p.getActivated)
+	open("GET /activate/second/help", p.newcomer(p.getFactorHelp))
+	open("POST /activate/second/help", p.newcomer(p.postFactorHelp))
+	open("GET /activate/second/request", p.newcomer(p.getFactorRequest))
+	open("POST /activate/second/request", p.newcomer(p.postFactorRequest))
+	for _, kind := range []parvis.ProofKind{parvis.TOTP, parvis.SMS, parvis.Passkey, parvis.RecoveryCode} {
+		open("GET /activate/second/"+nameOfKind(kind), p.newcomer(p.getEnrol(kind)))
+		open("POST /activate/second/"+nameOfKind(kind), p.newcomer(p.postEnrol(kind)))
+	}
+
+	// The outside account: the page before leaving, the way there and back.
+	open("GET /verifier", p.getLeave)
+	open("POST /verifier/leave", p.postLeave)
+	open("GET /verifier/return", p.getReturn)
+	mine("GET /security/verifier", p.getLink)
+	mine("POST /security/verifier", p.postLink)
+	mine("GET /arrival", p.getArrival)
 }
 
 // allowed lists the methods that the site map has for the path of r: there is

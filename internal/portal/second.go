@@ -41,8 +41,10 @@ func (v *visit) secondBy(app parvis.AppID, ch parvis.Channel) parvis.Actor {
 // secondWay says in a few words what to do about it.
 func (v *visit) secondWay(by parvis.Actor) string {
 	switch {
-	case by == parvis.BySelf:
+	case by == parvis.BySelf && v.standing.SecondEnrolled():
 		return v.say("portal.second.self")
+	case by == parvis.BySelf:
+		return v.say("second_factor.add")
 	case v.standing.SecondEnrolled():
 		return v.say("portal.second.held", v.who(by))
 	}
@@ -79,19 +81,22 @@ func (v *visit) second() page.Rows {
 			names = append(names, v.say("proof."+string(k)))
 		}
 	}
-	row := page.Row{Icon: "shield-check", Name: v.say("security.second.none"), Text: v.say("security.second.how"), State: &page.State{Mark: page.Info, Text: v.say("activation_overview.state.optional")}}
+	row := page.Row{
+		Icon: "shield-check", Name: v.say("security.second.none"), Text: v.say("security_factors.lead"),
+		State:   &page.State{Mark: page.Info, Text: v.say("activation_overview.state.optional")},
+		Note:    v.say("security.second.optional"),
+		Actions: []page.Button{{Text: v.say("action.add_method"), Href: factorsPath}},
+	}
+	if v.sensitive() || v.demandsSecond() {
+		row.Note = v.say("security.second.required")
+		row.State = &page.State{Mark: page.Todo, Text: v.say("activation_overview.state.todo")}
+	}
 	if len(names) > 0 {
 		row.Name = v.say("security.second.methods", text.Args{"n": len(names), "methods": names})
 		row.Text, row.State = "", &page.State{Mark: page.Done, Text: v.say("activation_overview.state.done")}
+		row.Actions[0].Text = v.say("security_factors.see")
 		if by, ok := v.waiting(parvis.Channels()...); ok {
 			row.Text, row.State = v.say("portal.second.waiting.text", v.who(by)), &page.State{Mark: page.Wait, Text: v.say("portal.second.waiting")}
-		}
-	}
-	row.Note = v.say("security.second.optional")
-	if v.sensitive() {
-		row.Note = v.say("security.second.required")
-		if len(names) == 0 {
-			row.State = &page.State{Mark: page.Todo, Text: v.say("activation_overview.state.todo")}
 		}
 	}
 	return page.Rows{row}

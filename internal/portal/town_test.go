@@ -47,6 +47,29 @@ type town struct {
 	edge   *edge.Edge
 	doors  map[parvis.Channel]http.Handler
 	down   map[parvis.AppID]time.Time
+	phones pocket
+}
+
+// pocket is where telephones ring.
+type pocket chan notify.SMS
+
+func (p pocket) Send(_ context.Context, m notify.SMS) (string, error) {
+	p <- m
+	return m.ID, nil
+}
+
+// carry delivers text messages until the test ends.
+func (tn *town) carry() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = tn.portal.Door.Outbox.Run(ctx)
+	}()
+	tn.t.Cleanup(func() {
+		cancel()
+		<-done
+	})
 }
 
 func open(t testing.TB) *town {
@@ -68,13 +91,16 @@ func open(t testing.TB) *town {
 	zone, err := time.LoadLocation("Europe/Paris")
 	must(err)
 	profiles := []parvis.Profile{
-		{ID: parvis.Standard, Label: parvis.Words{FR: "standard", EN: "standard"}},
+		{ID: parvis.Standard, Label: parvis.Words{FR: "standard", EN: "standard"}, RememberDays: 30},
 		{ID: parvis.SocialData, Label: parvis.Words{FR: "données sociales", EN: "social data"}, Sensitive: true},
 		{ID: parvis.ExtendedRights, Label: parvis.Words{FR: "droits étendus", EN: "extended rights"}, Sensitive: true, PasswordDays: 365},
 	}
 	office, err := access.OfficeHours("Europe/Paris")
 	must(err)
-	policy, err := access.New(access.Catalog{Apps: demo.Apps(), Profiles: profiles, Calendar: office})
+	policy, err := access.New(access.Catalog{
+		Apps: demo.Apps(), Profiles: profiles, Calendar: office, SecondProofReady: true,
+		Sites: map[parvis.Channel]string{parvis.Internal: "agents.localhost", parvis.VPN: "agents.localhost", parvis.Mobile: "nomade.localhost"},
+	})
 	must(err)
 	addresses, err := parvis.NewAddresses(map[parvis.Channel]string{
 		parvis.Internal: "http://" + internalHost, parvis.VPN: "http://agents.localhost", parvis.Mobile: "http://" + mobileHost,
@@ -84,7 +110,9 @@ func open(t testing.TB) *town {
 	people := &directory.Directory{Store: tn.store, Clock: tn.clock.Now, Zone: zone}
 	vault := &credential.Vault{Store: tn.store, Keys: keys, Clock: tn.clock.Now, Words: []string{"Ville d'Exemple"}}
 	keeper := &session.Keeper{Store: tn.store, Keys: keys, Addresses: addresses, Clock: tn.clock.Now, Log: log}
+	tn.phones = make(pocket, 64)
 	outbox, err := notify.New(notify.Config{
+		SMS:   []notify.Sender{tn.phones},
 		Store: tn.store, Keys: keys, Words: words, Clock: tn.clock.Now, Log: log, SMTP: notify.SMTP{Host: "127.0.0.1", Port: 9, Transport: notify.TransportPlain},
 		From: "acces@example.org", Name: "Espace des agents", Lang: text.French, Zone: zone, Values: text.Args{"org": "Ville d'Exemple"},
 	})
@@ -98,7 +126,7 @@ func open(t testing.TB) *town {
 		Verifier: false, Profiles: profiles,
 		Door: &signin.Hub{
 			Store: tn.store, Directory: people, Vault: vault, Keeper: keeper, Outbox: outbox, Keys: keys, Clock: tn.clock.Now,
-			Profiles: profiles, Domains: []string{"example.org"},
+			Profiles: profiles, Domains: []string{"example.org"}, Policy: policy, SMS: true, Issuer: "Ville d'Exemple",
 		},
 		Desk: &recovery.Desk{
 			Store: tn.store, Vault: vault, Outbox: outbox, Keys: keys, Addresses: addresses, Clock: tn.clock.Now, Profiles: profiles, Floor: -1,

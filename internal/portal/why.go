@@ -2,8 +2,10 @@ package portal
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"parvis"
 	"parvis/internal/edge"
@@ -121,7 +123,7 @@ func (v *visit) whyPage(refusal helpdesk.Refusal, app parvis.App) page.Page {
 	v.refuses(&pg, told, refusal.Reference)
 	body := page.Refusal{
 		Checks: v.checks(refusal.Decision, app, ch, refusal.Facts.Proofs),
-		Steps:  v.steps(told, app),
+		Steps:  v.steps(told, app, refusal.Path),
 		Ticket: v.ticket(string(refusal.Reference), refusal.At, ch, string(v.agent.Number)),
 		People: v.helpers(told),
 		Other:  &page.Link{Text: v.say("action.diagnosis"), Href: "/diagnosis"},
@@ -168,10 +170,10 @@ func sentence(title string) string {
 
 // steps numbers what to do: the ways of the engine, or, when there is none,
 // what the reasons advise and who decides.
-func (v *visit) steps(told text.Told, app parvis.App) []page.Step {
+func (v *visit) steps(told text.Told, app parvis.App, path string) []page.Step {
 	var steps []page.Step
 	for _, way := range told.Ways {
-		steps = append(steps, page.Step{Title: sentence(way.Title), By: v.by(way), Actions: v.wayActions(way, app)})
+		steps = append(steps, page.Step{Title: sentence(v.wayTitle(way)), By: v.by(way), Actions: v.wayActions(way, app, path)})
 	}
 	if len(steps) > 0 {
 		return steps
@@ -210,16 +212,85 @@ func (v *visit) by(way text.ToldWay) string {
 	return v.say("portal.by_self")
 }
 
-// wayActions gives the buttons of a way that this very page can offer.
-func (v *visit) wayActions(way text.ToldWay, app parvis.App) []page.Button {
-	if len(way.Changes) != 1 || way.Changes[0].Kind != string(parvis.ChangeChannel) {
+// wayActions gives the buttons of a way that this very page can offer. Path is
+// where in the application one was going.
+func (v *visit) wayActions(way text.ToldWay, app parvis.App, path string) []page.Button {
+	if len(way.Changes) != 1 {
 		return nil
 	}
-	ch := parvis.Channel(way.Changes[0].To)
-	if ch != parvis.Mobile || v.p.Addresses.Portal(ch) == "" {
-		return nil // no link leads to the office
+	c := way.Changes[0]
+	switch parvis.ChangeKind(c.Kind) {
+	case parvis.ChangeChannel:
+		ch := parvis.Channel(c.To)
+		if ch != parvis.Mobile || v.p.Addresses.Portal(ch) == "" {
+			return nil // no link leads to the office
+		}
+		return []page.Button{{Text: v.say("action.go_mobile"), Href: v.p.Addresses.App(ch, app.ID) + "/"}}
+	case parvis.ChangeLink:
+		if c.By != string(parvis.BySelf) {
+			return nil
+		}
+		return v.wayButton(v.say("action.continue_verifier"), "/verifier?", app, path)
+	case parvis.ChangeProof:
+		switch {
+		case c.By != string(parvis.BySelf):
+			return nil
+		case c.To == string(parvis.Verifier):
+			return v.wayButton(v.say("action.continue_verifier"), "/verifier?purpose=prove&", app, path)
+		case v.enrols(c.To):
+			return []page.Button{{Text: v.say("action.add_method"), Kind: "primary", Href: factorsPath}}
+		case c.To == "second":
+			return v.wayButton(v.say("action.confirm_self"), "/prove?", app, path)
+		}
+		return v.wayButton(v.say("action.confirm_self"), "/prove?method="+url.QueryEscape(c.To)+"&", app, path)
 	}
-	return []page.Button{{Text: v.say("action.go_mobile"), Href: v.p.Addresses.App(ch, app.ID) + "/"}}
+	return nil
+}
+
+// wayButton leads to a page that comes back into the application.
+func (v *visit) wayButton(label, to string, app parvis.App, path string) []page.Button {
+	if !local(path) {
+		path = "/"
+	}
+	ticket, err := v.p.wicket.returns.Issue(localReturn{Path: path, App: app.ID}, v.p.Clock(), time.Hour)
+	if err != nil {
+		return nil // the way is still said
+	}
+	return []page.Button{{Text: label, Kind: "primary", Href: to + "return=" + url.QueryEscape(ticket)}}
+}
+
+// wayTitle says of a method that is not held yet that it is to be added.
+func (v *visit) wayTitle(way text.ToldWay) string {
+	if len(way.Changes) != 1 {
+		return way.Title
+	}
+	c := way.Changes[0]
+	if c.Kind != string(parvis.ChangeProof) || c.By != string(parvis.BySelf) || !v.enrols(c.To) {
+		return way.Title
+	}
+	if c.To == string(parvis.Passkey) {
+		return capital(v.say("factor.way.passkey"))
+	}
+	return capital(v.say("way.proof.enrol"))
+}
+
+// enrols tells whether a way that asks for a proof asks for one that is not held,
+// or cannot be shown here.
+func (v *visit) enrols(kind string) bool {
+	if !v.in {
+		return false
+	}
+	switch k := parvis.ProofKind(kind); k {
+	case parvis.Password, parvis.TemporaryCode, parvis.Verifier:
+		return false
+	case parvis.Passkey:
+		site := v.p.Policy.Site(v.origin.Channel)
+		return !slices.Contains(v.standing.Enrolled, k) || len(v.standing.Sites) > 0 && site != "" && !slices.Contains(v.standing.Sites, site)
+	case "second":
+		return !v.standing.SecondEnrolled()
+	default:
+		return !slices.Contains(v.standing.Enrolled, k)
+	}
 }
 
 // helpers are the people who can act on what was told, and the support desk.

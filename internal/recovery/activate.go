@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,27 +19,31 @@ import (
 const kindActivation = "activation"
 
 // Redemption is a code as typed, or the token of a link. AgentNumber is
-// optional; when given it must be the code's.
+// optional; when given it must be the code's. Session is that of the browser,
+// zero when it has none: it was found good by whoever asks.
 type Redemption struct {
 	Code        string
 	Link        string
 	AgentNumber string
+	Session     parvis.Session
 	Origin      parvis.Origin
 }
 
 // Redeemed is the answer: a cookie for the browser that begins, or resumes, the
-// task list; or why not. A code that was never issued and one that is wrong
-// give the same reason, activation_code_incorrect; expired, replaced and used
-// are said of a right code alone.
+// task list; or that one signs in first; or why not. A code that was never
+// issued and one that is wrong give the same reason, activation_code_incorrect;
+// all else is said of a right code alone.
 type Redeemed struct {
 	Cookie  seal.Secret
 	Expires time.Time
+	SignIn  bool // the account has a secret: the code opens the list for its session only
 	Reasons []parvis.Reason
 }
 
 // Redeem opens the task list. The same code opens it again, here or on another
-// device, until the password is stored; nothing is consumed here, so a scanner
-// that follows a link breaks nothing.
+// device, until the activation is completed; nothing is consumed here, so a
+// scanner that follows a link breaks nothing. Once the account has a secret, a
+// code alone opens nothing: the browser must hold a session of that agent.
 func (d *Desk) Redeem(ctx context.Context, r Redemption) (Redeemed, error) {
 	var hash [32]byte
 	if r.Link != "" {
@@ -81,15 +86,28 @@ func (d *Desk) Redeem(ctx context.Context, r Redemption) (Redeemed, error) {
 			if why.Code == "" {
 				event.Kind, event.Actor = "activation.redeemed", string(code.Agent)
 				event.Detail = map[string]string{"kind": code.Kind}
-				tx.Record(event)
-				out.Cookie, out.Expires = seal.Secret(id+"."+secret), tx.Now().Add(flowGood)
 				if err := refund(ctx, tx, limits); err != nil {
 					return err
 				}
-				return tx.PutFlow(ctx, store.Flow{
+				standing, err := tx.Standing(ctx, code.Agent)
+				if err != nil {
+					return err
+				}
+				f := store.Flow{
 					ID: id, Kind: kindActivation, Agent: code.Agent, Browser: browser, Channel: r.Origin.Channel,
-					Code: code.ID, Created: tx.Now(), Expires: out.Expires,
-				})
+					Code: code.ID, Created: tx.Now(), Expires: tx.Now().Add(flowGood),
+				}
+				if r.Session.Agent == code.Agent {
+					f.Proofs = r.Session.Proofs
+				}
+				if !proven(standing, f) {
+					out.SignIn, event.Detail["next"] = true, "sign_in"
+					tx.Record(event)
+					return nil
+				}
+				tx.Record(event)
+				out.Cookie, out.Expires = seal.Secret(id+"."+secret), f.Expires
+				return tx.PutFlow(ctx, f)
 			}
 		}
 		out.Reasons = []parvis.Reason{why}
@@ -158,29 +176,57 @@ func (d *Desk) stillGood(ctx context.Context, tx *store.Tx, code store.Activatio
 	if err != nil {
 		return parvis.Reason{}, err
 	}
-	standing, err := tx.Standing(ctx, code.Agent)
-	if err != nil {
-		return parvis.Reason{}, err
-	}
-	return parvis.Reason{Code: cannot(agent, standing, tx.Now())}, nil
+	return parvis.Reason{Code: shut(agent, tx.Now())}, nil
 }
 
-// flow finds the flow of a cookie: begun, not used, not too old.
-func (d *Desk) flow(cookie seal.Secret, at time.Time, read func(id string) (store.Flow, error)) (store.Flow, error) {
+// reader is what reads, inside a transaction or not.
+type reader interface {
+	Agent(ctx context.Context, number parvis.AgentNumber) (*parvis.Agent, error)
+	Flow(ctx context.Context, id string) (store.Flow, error)
+	Standing(ctx context.Context, number parvis.AgentNumber) (*parvis.Standing, error)
+}
+
+// flow finds the flow of a cookie: begun, not used, not too old, and still that
+// of whoever proved most.
+func (d *Desk) flow(ctx context.Context, from reader, cookie seal.Secret, at time.Time) (store.Flow, *parvis.Standing, error) {
 	gone := &parvis.Error{Code: parvis.CodeNotFound, Op: "recovery.flow"}
 	id, secret, ok := strings.Cut(cookie.Reveal(), ".")
 	if !ok {
-		return store.Flow{}, gone
+		return store.Flow{}, nil, gone
 	}
-	f, err := read(id)
+	f, err := from.Flow(ctx, id)
 	if err != nil {
-		return store.Flow{}, err
+		return store.Flow{}, nil, err
 	}
 	hash := seal.Hash(secret)
 	if f.Kind != kindActivation || subtle.ConstantTimeCompare(hash[:], f.Browser[:]) != 1 || !f.Used.IsZero() || !f.Expires.After(at) {
-		return store.Flow{}, gone
+		return store.Flow{}, nil, gone
 	}
-	return f, nil
+	standing, err := from.Standing(ctx, f.Agent)
+	if err != nil {
+		return store.Flow{}, nil, err
+	}
+	if !proven(standing, f) {
+		return store.Flow{}, nil, gone
+	}
+	return f, standing, nil
+}
+
+// proven tells whether a flow shows enough for the account as it is: a code
+// alone while there is no secret, and the secret once there is one. So a letter
+// read by somebody else is worth nothing from that moment.
+func proven(standing *parvis.Standing, f store.Flow) bool {
+	return !standing.Activated || slices.ContainsFunc(f.Proofs, func(p parvis.Proof) bool {
+		return p.Kind == parvis.Password || p.Kind == parvis.Passkey
+	})
+}
+
+// Flow tells whose activation a cookie stands for and names its flow, for the
+// acts of package signin on proofs and links. [parvis.CodeNotFound] when it is
+// over, or stands for nothing.
+func (d *Desk) Flow(ctx context.Context, cookie seal.Secret) (parvis.AgentNumber, string, error) {
+	f, _, err := d.flow(ctx, d.Store, cookie, d.Clock())
+	return f.Agent, f.ID, err
 }
 
 // ConfirmIdentity notes that the newcomer finds what HR wrote right.
@@ -202,7 +248,7 @@ func (d *Desk) ReportWrongIdentity(ctx context.Context, cookie seal.Secret, from
 
 func (d *Desk) note(ctx context.Context, cookie seal.Secret, from parvis.Origin, kind, what string, change func(*store.Activation, time.Time)) error {
 	return d.Store.Write(ctx, func(tx *store.Tx) error {
-		f, err := d.flow(cookie, tx.Now(), func(id string) (store.Flow, error) { return tx.Flow(ctx, id) })
+		f, _, err := d.flow(ctx, tx, cookie, tx.Now())
 		if err != nil {
 			return err
 		}
@@ -221,22 +267,31 @@ func (d *Desk) note(ctx context.Context, cookie seal.Secret, from parvis.Origin,
 }
 
 // Stored is the answer to a new password: Done, or the rules it does not
-// follow. Quality is what was thought of it either way.
+// follow. Quality is what was thought of it either way. Cookie takes the place
+// of the one before: the list goes on with it, until Expires. Completed tells
+// that nothing that is demanded is left.
 type Stored struct {
-	Done    bool
-	Agent   parvis.AgentNumber
-	Reasons []parvis.Reason
-	Quality credential.Quality
+	Done      bool
+	Agent     parvis.AgentNumber
+	Reasons   []parvis.Reason
+	Quality   credential.Quality
+	Cookie    seal.Secret
+	Expires   time.Time
+	Completed bool
 }
 
-// SetPassword ends the activation, whatever else of the list was done: the code and the flow are consumed, the
-// password is stored and the contacts are told, all or nothing; of any number
-// of requests at once one succeeds and the others find no flow. Nobody is
-// signed in by it: what comes next is the door.
+// SetPassword stores the first password and tells the contacts, all or nothing;
+// of any number of requests at once one succeeds and the others find no flow.
+// Every other flow of the agent ends: from now on the code alone opens nothing.
+// Nobody is signed in by it. [parvis.CodeConflict] when there is a password:
+// changing it is for whoever is in.
 func (d *Desk) SetPassword(ctx context.Context, cookie, password seal.Secret, from parvis.Origin, lang text.Lang) (Stored, error) {
-	f, err := d.flow(cookie, d.Clock(), func(id string) (store.Flow, error) { return d.Store.Flow(ctx, id) })
+	f, standing, err := d.flow(ctx, d.Store, cookie, d.Clock())
 	if err != nil {
 		return Stored{}, err
+	}
+	if !standing.PasswordSince.IsZero() {
+		return Stored{}, errHasPassword
 	}
 	agent, err := d.Store.Agent(ctx, f.Agent)
 	if err != nil {
@@ -253,63 +308,168 @@ func (d *Desk) SetPassword(ctx context.Context, cookie, password seal.Secret, fr
 	if err != nil {
 		return Stored{}, err
 	}
+	secret, browser := seal.Token()
+	next := store.Flow{ID: newID(), Kind: kindActivation, Browser: browser}
 	err = d.Store.Write(ctx, func(tx *store.Tx) error {
-		return d.complete(ctx, tx, cookie, hashed, from, lang)
+		out.Completed, err = d.store(ctx, tx, cookie, hashed, &next, from, lang)
+		return err
 	})
 	if err != nil {
 		return Stored{}, err
 	}
-	out.Done = true
+	out.Done, out.Cookie, out.Expires = true, seal.Secret(next.ID+"."+secret), next.Expires
 	return out, nil
 }
 
-// complete is the one transaction that ends an activation.
-func (d *Desk) complete(ctx context.Context, tx *store.Tx, cookie seal.Secret, hashed credential.Hashed, from parvis.Origin, lang text.Lang) error {
+var errHasPassword = &parvis.Error{Code: parvis.CodeConflict, Op: "recovery.SetPassword"}
+
+// store is the one transaction of a first password. next takes the place of the
+// flow that brought it.
+func (d *Desk) store(ctx context.Context, tx *store.Tx, cookie seal.Secret, hashed credential.Hashed, next *store.Flow, from parvis.Origin, lang text.Lang) (bool, error) {
 	gone := &parvis.Error{Code: parvis.CodeNotFound, Op: "recovery.SetPassword"}
-	f, err := d.flow(cookie, tx.Now(), func(id string) (store.Flow, error) { return tx.Flow(ctx, id) })
+	f, standing, err := d.flow(ctx, tx, cookie, tx.Now())
 	if err != nil {
-		return err
+		return false, err
+	}
+	if !standing.PasswordSince.IsZero() {
+		return false, errHasPassword
 	}
 	code, err := tx.ActivationCodeByID(ctx, f.Code)
 	if err != nil {
-		return err
+		return false, err
 	}
+	code.Used = time.Time{} // completed by a passkey: the list of this browser goes on
 	if why, err := d.stillGood(ctx, tx, code, false); err != nil || why.Code != "" {
-		return errors.Join(err, gone)
+		return false, errors.Join(err, gone)
 	}
 	if first, err := tx.UseFlow(ctx, f.ID); err != nil || !first {
-		return errors.Join(err, gone)
+		return false, errors.Join(err, gone)
 	}
 	agent, err := tx.Agent(ctx, f.Agent)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := errors.Join(tx.UseActivationCodes(ctx, f.Agent), tx.UseFlows(ctx, f.Agent)); err != nil {
-		return err
+	if err := tx.UseFlows(ctx, f.Agent); err != nil {
+		return false, err
 	}
 	if err := d.Vault.SetPassword(ctx, tx, f.Agent, hashed, d.demands(agent).PasswordDays); err != nil {
-		return err
+		return false, err
 	}
-	done, err := tx.Activation(ctx, f.Agent)
-	if err != nil {
-		return err
+	next.Agent, next.Code, next.Channel, next.Created, next.Expires = f.Agent, f.Code, from.Channel, tx.Now(), tx.Now().Add(flowGood)
+	next.Proofs = append(slices.Clone(f.Proofs), parvis.Proof{Kind: parvis.Password, At: tx.Now()})
+	if err := tx.PutFlow(ctx, *next); err != nil {
+		return false, err
 	}
-	identity := "unchecked"
-	switch {
-	case done.Reported.After(done.Confirmed):
-		identity = "disputed"
-	case !done.Confirmed.IsZero():
-		identity = "confirmed"
-	}
-	tx.Record(parvis.Event{
-		Kind: "activation.completed", Agent: f.Agent, Actor: string(f.Agent), Channel: from.Channel, Address: from.Address,
-		Detail: map[string]string{"identity": identity},
-	})
 	_, err = d.Outbox.Queue(ctx, tx, notify.Message{
 		Agent: f.Agent, To: notify.Contacts(agent), Lang: lang, Template: "mail_reset_done",
 		Args: text.Args{"name": agent.Name(), "date_time": tx.Now()},
 	})
-	return err
+	if err != nil {
+		return false, err
+	}
+	return d.settle(ctx, tx, *next, from, false)
+}
+
+// Settle records that the activation of a cookie is completed, when nothing
+// that is demanded is left: to be called after an act on a proof or a link. The
+// list of this browser goes on for what is not demanded; the code is used up.
+func (d *Desk) Settle(ctx context.Context, cookie seal.Secret, from parvis.Origin) (completed bool, err error) {
+	f, standing, err := d.flow(ctx, d.Store, cookie, d.Clock())
+	if err != nil {
+		return false, err
+	}
+	agent, err := d.Store.Agent(ctx, f.Agent)
+	if err != nil {
+		return false, err
+	}
+	if d.Remaining(agent, standing).Left > 0 { // the usual case costs no write
+		return false, nil
+	}
+	code, err := d.Store.ActivationCodeByID(ctx, f.Code)
+	if err != nil || !code.Used.IsZero() {
+		return err == nil, err
+	}
+	err = d.Store.Write(ctx, func(tx *store.Tx) error {
+		f, _, err := d.flow(ctx, tx, cookie, tx.Now())
+		if err != nil {
+			return err
+		}
+		completed, err = d.settle(ctx, tx, f, from, false)
+		return err
+	})
+	return completed, err
+}
+
+// Finish ends the list because the newcomer says so. What is missing is
+// recorded, and waits for them where they sign in. It needs the account to have
+// a secret; otherwise [parvis.CodeConflict].
+func (d *Desk) Finish(ctx context.Context, cookie seal.Secret, from parvis.Origin) (parvis.AgentNumber, error) {
+	var number parvis.AgentNumber
+	err := d.Store.Write(ctx, func(tx *store.Tx) error {
+		f, standing, err := d.flow(ctx, tx, cookie, tx.Now())
+		if err != nil {
+			return err
+		}
+		if !standing.Activated {
+			return &parvis.Error{Code: parvis.CodeConflict, Op: "recovery.Finish"}
+		}
+		number = f.Agent
+		if _, err := d.settle(ctx, tx, f, from, true); err != nil {
+			return err
+		}
+		tx.Record(parvis.Event{
+			Kind: "activation.step", Agent: f.Agent, Actor: string(f.Agent), Channel: from.Channel, Address: from.Address,
+			Detail: map[string]string{"step": "finished"},
+		})
+		_, err = tx.UseFlow(ctx, f.ID)
+		return err
+	})
+	return number, err
+}
+
+// settle completes an activation, once: when nothing demanded is left, or
+// because it is wanted.
+func (d *Desk) settle(ctx context.Context, tx *store.Tx, f store.Flow, from parvis.Origin, wanted bool) (bool, error) {
+	agent, err := tx.Agent(ctx, f.Agent)
+	if err != nil {
+		return false, err
+	}
+	standing, err := tx.Standing(ctx, f.Agent)
+	if err != nil {
+		return false, err
+	}
+	list := d.Remaining(agent, standing)
+	if list.Left > 0 && !wanted {
+		return false, nil
+	}
+	code, err := tx.ActivationCodeByID(ctx, f.Code)
+	if err != nil || !code.Used.IsZero() {
+		return err == nil, err
+	}
+	done, err := tx.Activation(ctx, f.Agent)
+	if err != nil {
+		return false, err
+	}
+	detail := map[string]string{"identity": "unchecked"}
+	switch {
+	case done.Reported.After(done.Confirmed):
+		detail["identity"] = "disputed"
+	case !done.Confirmed.IsZero():
+		detail["identity"] = "confirmed"
+	}
+	var missing []string
+	for _, t := range list.Tasks {
+		if t.Demanded && t.Status != Done {
+			missing = append(missing, t.ID)
+		}
+	}
+	if len(missing) > 0 {
+		detail["missing"] = strings.Join(missing, " ")
+	}
+	tx.Record(parvis.Event{
+		Kind: "activation.completed", Agent: f.Agent, Actor: string(f.Agent), Channel: from.Channel, Address: from.Address, Detail: detail,
+	})
+	return true, tx.UseActivationCodes(ctx, f.Agent)
 }
 
 // demands is what the agent's profiles ask, the strictest of each.

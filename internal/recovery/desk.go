@@ -41,8 +41,14 @@ type Desk struct {
 
 	Profiles     []parvis.Profile // for the days a password lasts and who needs a second proof
 	HandOverDays int              // how long a code handed over is good; 0 for 30, at most 90
-	Verifier     bool             // the organisation asks for the second account
+	Verifier     bool             // the organisation asks for the second account; not read when Mode is there
 	Floor        time.Duration    // the least time Start takes; 0 for 250 ms, negative for none
+
+	// What policy asks of an agent at the strictest entrance: whether a second
+	// proof, and what part the second account has. Nil: as Profiles and Verifier
+	// say.
+	Second func(*parvis.Agent) bool
+	Mode   func(*parvis.Agent) parvis.VerifierMode
 }
 
 // Pair is the two things a newcomer knows.
@@ -237,19 +243,23 @@ func (d *Desk) portal(ch parvis.Channel) string {
 	return ""
 }
 
-// cannot tells why an account cannot be activated; empty when it can.
+// cannot tells why nobody may begin to activate an account; empty when they may.
 func cannot(agent *parvis.Agent, standing *parvis.Standing, at time.Time) parvis.ReasonCode {
+	if why := shut(agent, at); why != "" || !standing.Activated {
+		return why
+	}
+	return parvis.WhyActivationCodeUsed
+}
+
+// shut tells why an account is not for activating, begun or not.
+func shut(agent *parvis.Agent, at time.Time) parvis.ReasonCode {
 	switch agent.StateAt(at) {
 	case parvis.PreArrival, parvis.Active, parvis.RestrictedHR, parvis.DocumentsOnly:
+		return ""
 	case parvis.Suspended:
 		return parvis.WhyAccountSuspended
-	default:
-		return parvis.WhyAccountClosed
 	}
-	if standing.Activated {
-		return parvis.WhyActivationCodeUsed
-	}
-	return ""
+	return parvis.WhyAccountClosed
 }
 
 // onRecord gives the address that HR knows for the agent and that reads as the

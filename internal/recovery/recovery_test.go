@@ -47,7 +47,7 @@ func TestActivationByHandedCode(t *testing.T) {
 			t.Errorf("a weak password: %+v, %v", weak, err)
 		}
 		stored, err := town.set(second.Cookie, good)
-		if err != nil || !stored.Done || stored.Agent != "A100002" {
+		if err != nil || !stored.Done || !stored.Completed || stored.Agent != "A100002" {
 			t.Fatalf("stored: %+v, %v", stored, err)
 		}
 		standing, err := s.Standing(t.Context(), "A100002")
@@ -385,30 +385,172 @@ func TestTasks(t *testing.T) {
 	line := func(list []Task) string {
 		var all []string
 		for _, t := range list {
-			all = append(all, t.ID+":"+string(t.Status)+":"+string(t.Reason))
+			mark := ""
+			if t.Demanded {
+				mark = "!"
+			}
+			all = append(all, t.ID+mark+":"+string(t.Status)+":"+string(t.Reason))
 		}
 		return strings.Join(all, " ")
 	}
 	for _, test := range []struct {
-		standing         parvis.Standing
-		done             store.Activation
-		verifier, second bool
-		want             string
+		standing parvis.Standing
+		done     store.Activation
+		asks     asked
+		want     string
 	}{
-		{want: "identity:todo: account:todo:agent_account_not_activated verifier:later: second:later: contact:later: channels:later:"},
 		{
-			verifier: true, second: true, done: store.Activation{Confirmed: now},
-			want: "identity:done: account:todo:agent_account_not_activated verifier:later:verifier_missing second:later:factor_required contact:later: channels:later:",
+			asks: asked{arriving: true},
+			want: "identity:todo: account!:todo:agent_account_not_activated second:optional: contact:later: channels:optional:",
+		},
+		{
+			asks: asked{verifier: parvis.VerifierFirst, second: parvis.NoSMS, arriving: true}, done: store.Activation{Confirmed: now},
+			want: "identity:done: account!:todo:agent_account_not_activated verifier!:todo:verifier_missing second!:todo:factor_required contact:later: channels:optional:",
+		},
+		{
+			standing: parvis.Standing{Activated: true, VerifierLinked: true, Enrolled: []parvis.ProofKind{parvis.SMS}},
+			asks:     asked{verifier: parvis.VerifierEach, second: parvis.NoSMS, arriving: true},
+			want:     "identity:todo: account!:done: verifier!:done: second!:todo:factor_too_weak contact:later: channels:optional:",
+		},
+		{
+			standing: parvis.Standing{Activated: true, Enrolled: []parvis.ProofKind{parvis.SMS}},
+			asks:     asked{verifier: parvis.VerifierOffered, second: parvis.AnySecond},
+			want:     "account!:done: verifier:optional: second!:done: contact:later: channels:optional:",
 		},
 		{
 			standing: parvis.Standing{Activated: true, VerifierLinked: true, Enrolled: []parvis.ProofKind{parvis.TOTP}},
-			done:     store.Activation{Reported: now}, verifier: true, second: true,
-			want: "identity:done: account:done: verifier:done: second:done: contact:later: channels:later:",
+			done:     store.Activation{Reported: now}, asks: asked{verifier: "unheard of", second: parvis.NoSMS},
+			want: "identity:done: account!:done: verifier!:done: second!:done: contact:later: channels:optional:",
 		},
 	} {
-		if got := line(tasks(&test.standing, test.done, test.verifier, test.second)); got != test.want {
+		if got := line(tasks(&test.standing, test.done, test.asks)); got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
 		}
+	}
+}
+
+// The list lives until what is demanded is done, and the code with it; but from
+// the moment there is a secret, the code is worth nothing without it.
+func TestTheListGoesOn(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store, clock *storetest.Clock) {
+		town := open(t, s, clock)
+		town.desk.Mode = func(*parvis.Agent) parvis.VerifierMode { return parvis.VerifierFirst }
+		town.agent("A100004", func(a *parvis.Agent) { a.ContractFrom = clock.Now().AddDate(-1, 0, 0) })
+		err := s.Write(t.Context(), func(tx *store.Tx) error {
+			tx.Record(parvis.Event{Kind: "agent.profile_granted", Agent: "A100004", Actor: "system"})
+			return tx.PutGrant(t.Context(), "A100004", store.Grant{Kind: store.GrantProfile, Name: string(parvis.SocialData), By: "system"})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := town.issue("A100004")
+		thief := town.redeem(Redemption{Code: code, Origin: at("203.0.113.66")})
+		first := town.redeem(Redemption{Code: code})
+		list, err := town.desk.Overview(t.Context(), first.Cookie)
+		if err != nil || list.Done != 0 || list.Of != 4 || list.Left != 3 || !list.Second || list.Activated {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		stored, err := town.set(first.Cookie, good)
+		if err != nil || !stored.Done || stored.Completed {
+			t.Fatalf("%+v, %v", stored, err)
+		}
+		if _, err := town.desk.Overview(t.Context(), thief.Cookie); parvis.CodeOf(err) != parvis.CodeNotFound {
+			t.Errorf("another's list goes on: %v", err)
+		}
+		if list, err = town.desk.Overview(t.Context(), stored.Cookie); err != nil || list.Done != 1 || list.Left != 2 {
+			t.Errorf("%+v, %v", list, err)
+		}
+		if _, err := town.set(stored.Cookie, "quatre nuages au bord du canal"); parvis.CodeOf(err) != parvis.CodeConflict {
+			t.Errorf("a second first password: %v", err)
+		}
+		number, id, err := town.desk.Flow(t.Context(), stored.Cookie)
+		if err != nil || number != "A100004" || id == "" {
+			t.Errorf("flow %s %q, %v", number, id, err)
+		}
+		// The letter, in other hands; then with the session of its agent.
+		out, err := town.desk.Redeem(t.Context(), Redemption{Code: code, Origin: at("203.0.113.66")})
+		if err != nil || !out.SignIn || out.Cookie != "" || len(out.Reasons) > 0 {
+			t.Fatalf("without a session: %+v, %v", out, err)
+		}
+		other := parvis.Session{Agent: "A100005", Proofs: []parvis.Proof{{Kind: parvis.Password, At: clock.Now()}}}
+		if out, err = town.desk.Redeem(t.Context(), Redemption{Code: code, Session: other, Origin: at("203.0.113.66")}); err != nil || !out.SignIn {
+			t.Fatalf("with another's session: %+v, %v", out, err)
+		}
+		other.Agent = "A100004"
+		again := town.redeem(Redemption{Code: code, Session: other})
+		if list, err = town.desk.Overview(t.Context(), again.Cookie); err != nil || list.Done != 1 {
+			t.Fatalf("resumed: %+v, %v", list, err)
+		}
+		if done, err := town.desk.Settle(t.Context(), again.Cookie, at("198.51.100.1")); err != nil || done || len(town.events("activation.completed")) != 0 {
+			t.Errorf("completed too soon: %v, %v", done, err)
+		}
+		err = s.Write(t.Context(), func(tx *store.Tx) error {
+			tx.Record(parvis.Event{Kind: "verifier.linked", Agent: "A100004", Actor: "A100004"})
+			if err := tx.PutHeld(t.Context(), store.HeldRow{Held: parvis.Held{ID: "h1", Agent: "A100004", Kind: parvis.TOTP, Since: tx.Now()}}); err != nil {
+				return err
+			}
+			return tx.PutLink(t.Context(), store.Link{Agent: "A100004", Issuer: "https://compte.example", Subject: "s", At: tx.Now()})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if done, err := town.desk.Settle(t.Context(), again.Cookie, at("198.51.100.1")); err != nil || !done {
+				t.Errorf("not completed: %v, %v", done, err)
+			}
+		}
+		if events := town.events("activation.completed"); len(events) != 1 || events[0].Detail["identity"] != "unchecked" || events[0].Detail["missing"] != "" {
+			t.Errorf("recorded %+v", events)
+		}
+		town.refused(Redemption{Code: code, Session: other}, parvis.WhyActivationCodeUsed)
+		if _, err := town.desk.Overview(t.Context(), again.Cookie); err != nil {
+			t.Errorf("what is not demanded can no longer be done: %v", err)
+		}
+		if list, err = town.desk.Tasks(t.Context(), "A100004"); err != nil || list.Left != 0 || list.Done != 3 || list.Of != 3 {
+			t.Errorf("as the IT contact sees it: %+v, %v", list, err)
+		}
+	})
+}
+
+// Whoever says that it is enough may leave; what is missing is known.
+func TestFinish(t *testing.T) {
+	town := sqlite(t)
+	town.desk.Second = func(*parvis.Agent) bool { return true }
+	town.desk.Verifier = true
+	town.agent("A100002", nil)
+	code := town.issue("A100002")
+	begun := town.redeem(Redemption{Code: code})
+	if _, err := town.desk.Finish(t.Context(), begun.Cookie, at("198.51.100.1")); parvis.CodeOf(err) != parvis.CodeConflict {
+		t.Errorf("finished without a secret: %v", err)
+	}
+	if err := town.desk.ConfirmIdentity(t.Context(), begun.Cookie, at("198.51.100.1")); err != nil {
+		t.Fatal(err)
+	}
+	stored, err := town.set(begun.Cookie, good)
+	if err != nil || !stored.Done || stored.Completed {
+		t.Fatal(stored, err)
+	}
+	if number, err := town.desk.Finish(t.Context(), stored.Cookie, at("198.51.100.1")); err != nil || number != "A100002" {
+		t.Fatal(number, err)
+	}
+	events := town.events("activation.completed")
+	if len(events) != 1 || events[0].Detail["identity"] != "confirmed" || events[0].Detail["missing"] != "verifier second" {
+		t.Errorf("recorded %+v", events)
+	}
+	if _, err := town.desk.Finish(t.Context(), stored.Cookie, at("198.51.100.1")); parvis.CodeOf(err) != parvis.CodeNotFound {
+		t.Errorf("finished twice: %v", err)
+	}
+	town.refused(Redemption{Code: code}, parvis.WhyActivationCodeUsed)
+	standing, err := town.store.Standing(t.Context(), "A100002")
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent, err := town.store.Agent(t.Context(), "A100002")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list := town.desk.Remaining(agent, standing); list.Left != 2 || list.Done != 1 || list.Of != 3 {
+		t.Errorf("%+v", list)
 	}
 }
 

@@ -119,7 +119,7 @@ func (t *town) redeem(r Redemption) Redeemed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if (out.Cookie != "") == (len(out.Reasons) > 0) {
+	if out.SignIn || (out.Cookie != "") == (len(out.Reasons) > 0) {
 		t.Fatalf("a cookie and reasons, or neither: %v", out.Reasons)
 	}
 	return out

@@ -76,11 +76,11 @@ func (k *Keeper) Of(r *http.Request) (parvis.Session, error) {
 		return parvis.Session{}, errNone
 	}
 	now := k.Clock().UnixMicro()
-	f, _, err := k.find(r.Context(), id, now)
+	f, _, err := k.find(r.Context(), id, anywhere, now)
 	if err != nil {
 		return parvis.Session{}, err
 	}
-	k.table.touch(id, now)
+	k.table.touch(id, anywhere, now)
 	return k.unpack(id, &f, now, now), nil
 }
 
@@ -112,7 +112,7 @@ func (k *Keeper) Gone(r *http.Request) parvis.ReasonCode {
 	if !ok {
 		return ""
 	}
-	switch f, _, _ := k.find(r.Context(), id, k.Clock().UnixMicro()); f.gone {
+	switch f, _, _ := k.find(r.Context(), id, anywhere, k.Clock().UnixMicro()); f.gone {
 	case rested:
 		return parvis.WhySessionExpired
 	case ended:
@@ -128,6 +128,8 @@ type Visit struct {
 	Channel parvis.Channel // the entrance of the host where it began, and the only one where it is worth anything
 	Version uint32         // grows when something was recorded that may change a decision
 	Until   time.Time      // when the session ends unless used
+
+	place uint32 // of the session, in memory
 }
 
 // At finds the visit of a request to an application's host, and notes that the
@@ -143,7 +145,7 @@ func (k *Keeper) At(r *http.Request, app parvis.AppID) (Visit, error) {
 	now := k.Clock().UnixMicro()
 	v, err := k.visit(r.Context(), id, c, app, now, true)
 	if err == nil {
-		k.table.touch(v.Session, now)
+		k.table.touch(v.Session, v.place, now)
 	}
 	return v, err
 }
@@ -157,7 +159,7 @@ func (k *Keeper) Still(ctx context.Context, v Visit, app parvis.AppID) (Visit, e
 
 func (k *Keeper) visit(ctx context.Context, id parvis.SessionID, c parvis.Channel, app parvis.AppID, now int64, used bool) (Visit, error) {
 	if v, ok := k.table.visit(id); ok {
-		f, seen, err := k.find(ctx, v.session, now)
+		f, seen, err := k.find(ctx, v.session, v.place, now)
 		if err == nil {
 			return k.visitOf(id, &v, &f, uses(seen, now, used), c, app)
 		}
@@ -179,7 +181,7 @@ func (k *Keeper) visit(ctx context.Context, id parvis.SessionID, c parvis.Channe
 	if !ok {
 		return Visit{}, errNone
 	}
-	f, seen, err := k.find(ctx, v.session, now)
+	f, seen, err := k.find(ctx, v.session, v.place, now)
 	if err != nil {
 		return Visit{}, err
 	}
@@ -202,7 +204,7 @@ func (k *Keeper) visitOf(id parvis.SessionID, v *visit, f *facts, seen int64, c 
 		return Visit{}, errNone
 	}
 	end := min(f.ends, seen+k.limit(channels[f.channel]).Idle.Microseconds())
-	return Visit{ID: id, Session: v.session, Channel: c, Version: k.stamps.at(f.stamp), Until: time.UnixMicro(end)}, nil
+	return Visit{ID: id, Session: v.session, Channel: c, Version: k.stamps.at(f.stamp), Until: time.UnixMicro(end), place: v.place}, nil
 }
 
 // Session gives a session by its identifier, if it may be used now; false too
@@ -210,7 +212,7 @@ func (k *Keeper) visitOf(id parvis.SessionID, v *visit, f *facts, seen int64, c 
 func (k *Keeper) Session(ctx context.Context, id parvis.SessionID) (parvis.Session, bool) {
 	k.ready()
 	now := k.Clock().UnixMicro()
-	f, seen, err := k.find(ctx, id, now)
+	f, seen, err := k.find(ctx, id, anywhere, now)
 	if err != nil {
 		return parvis.Session{}, false
 	}

@@ -166,7 +166,7 @@ func (k *Keeper) Extend(tx *store.Tx, id parvis.SessionID) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.SeeSession(context.Background(), id, tx.Now()); err != nil {
+	if _, err := tx.SeeSessions(context.Background(), tx.Now(), id); err != nil {
 		return err
 	}
 	tx.Record(parvis.Event{
@@ -185,7 +185,7 @@ func (k *Keeper) live(tx *store.Tx, op string, id parvis.SessionID) (store.Sessi
 		return row, err
 	}
 	seen := row.LastSeen
-	if f, at, ok := k.table.session(id); ok && f.gone == 0 && at > seen.UnixMicro() {
+	if f, at, ok := k.table.session(id, anywhere); ok && f.gone == 0 && at > seen.UnixMicro() {
 		seen = time.UnixMicro(at)
 	}
 	now := tx.Now()
@@ -261,7 +261,7 @@ func (k *Keeper) List(ctx context.Context, number parvis.AgentNumber) ([]store.S
 	}
 	live := rows[:0]
 	for _, row := range rows {
-		if f, seen, ok := k.table.session(row.ID); ok && f.gone == 0 && seen > row.LastSeen.UnixMicro() {
+		if f, seen, ok := k.table.session(row.ID, anywhere); ok && f.gone == 0 && seen > row.LastSeen.UnixMicro() {
 			row.LastSeen = time.UnixMicro(seen).UTC()
 		}
 		row.Idle = k.idle(row.Channel, row.LastSeen, row.Ends)

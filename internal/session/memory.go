@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/bits"
@@ -15,9 +16,9 @@ import (
 )
 
 const (
-	page       = 2000        // rows read at once when memory is filled
-	batch      = 500         // uses written in one transaction, so that nobody waits long behind them
-	writeEvery = time.Minute // "last used" is at most so old on disk
+	page       = 2000             // rows read at once when memory is filled
+	batch      = 500              // uses written in one transaction, so that nobody waits long behind them
+	writeEvery = 59 * time.Second // and to the second: on disk "last used" is at most a minute old
 	sweepEvery = 5 * time.Minute
 	remember   = time.Hour          // that a session was ended, in memory; the store knows longer
 	rowsKept   = 7 * 24 * time.Hour // rows of sessions that are over
@@ -122,12 +123,12 @@ var (
 // find gives a session that may be used now. What memory does not have, or
 // believes unused for too long, is read from the store once: another process
 // may know better. While memory cannot be kept true it answers errUnknown; the
-// facts that come with errNone say why.
-func (k *Keeper) find(ctx context.Context, id parvis.SessionID, now int64) (facts, int64, error) {
+// facts that come with errNone say why. place is where to look first.
+func (k *Keeper) find(ctx context.Context, id parvis.SessionID, place uint32, now int64) (facts, int64, error) {
 	if !k.Store.Current() {
 		return facts{}, 0, errUnknown
 	}
-	f, seen, ok := k.table.session(id)
+	f, seen, ok := k.table.session(id, place)
 	if ok && f.gone == rested && now < f.began {
 		ok = false // found before the clock went back: it rests no longer, or not yet
 	}
@@ -150,7 +151,7 @@ func (k *Keeper) find(ctx context.Context, id parvis.SessionID, now int64) (fact
 	}); err != nil {
 		return f, 0, err
 	}
-	f, seen, ok = k.table.session(id)
+	f, seen, ok = k.table.session(id, anywhere)
 	if ok && f.gone == live && !k.usable(&f, seen, now) {
 		k.table.over(id, rested, now, max(f.ends, now))
 		f.gone = rested
@@ -196,32 +197,39 @@ func (k *Keeper) follow(events []parvis.Event) {
 		case e.Kind == "session.raised" && ok:
 			k.table.over(id, renamed, e.At.UnixMicro(), e.At.Add(remember).UnixMicro())
 		case e.Kind == "session.extended" && ok:
-			if _, seen, ok := k.table.session(id); ok && seen < e.At.UnixMicro() {
-				k.table.touch(id, e.At.UnixMicro())
+			if _, seen, ok := k.table.session(id, anywhere); ok && seen < e.At.UnixMicro() {
+				k.table.touch(id, anywhere, e.At.UnixMicro())
 			}
 		}
 		k.stamps.note(e)
 	}
 }
 
-// flush writes the last uses, a batch at a time, each with its event.
+// flush writes the last uses, a batch at a time, each with its event. They are
+// written to the second, never later than they were: those of one second are
+// then one statement.
 func (k *Keeper) flush(ctx context.Context) error {
 	uses := k.table.used()
+	second := func(u use) int64 { return u.at / time.Second.Microseconds() }
+	slices.SortFunc(uses, func(a, b use) int { return cmp.Compare(second(a), second(b)) })
 	for len(uses) > 0 {
 		some := uses[:min(batch, len(uses))]
 		err := k.Store.Write(ctx, func(tx *store.Tx) error {
-			n := 0
-			for _, u := range some {
-				moved, err := tx.SeeSession(ctx, u.id, time.UnixMicro(u.at))
+			var moved int64
+			for rest := some; len(rest) > 0; {
+				var ids []parvis.SessionID
+				at := second(rest[0])
+				for len(rest) > 0 && second(rest[0]) == at {
+					ids, rest = append(ids, rest[0].id), rest[1:]
+				}
+				n, err := tx.SeeSessions(ctx, time.Unix(at, 0), ids...)
 				if err != nil {
 					return err
 				}
-				if moved {
-					n++
-				}
+				moved += n
 			}
-			if n > 0 {
-				tx.Record(parvis.Event{Kind: "session.seen", Actor: "system", Detail: map[string]string{"sessions": strconv.Itoa(n)}})
+			if moved > 0 {
+				tx.Record(parvis.Event{Kind: "session.seen", Actor: "system", Detail: map[string]string{"sessions": strconv.FormatInt(moved, 10)}})
 			}
 			return nil
 		})

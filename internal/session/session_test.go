@@ -434,7 +434,7 @@ func TestRestartLosesNothing(t *testing.T) {
 				if err := k.fill(context.Background()); err != nil {
 					t.Fatal(err)
 				}
-				if _, _, ok := k.table.session(s.ID); !ok {
+				if _, _, ok := k.table.session(s.ID, anywhere); !ok {
 					t.Error("not read in advance")
 				}
 			}

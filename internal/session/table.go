@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ type part struct {
 
 // record is a session. All but its last two fields change under the lock.
 type record struct {
+	id parvis.SessionID
 	facts
 	seen  int64  // atomic: last used, microseconds
 	dirty uint32 // atomic: 1 when listed in part.dirty
@@ -45,14 +47,16 @@ type facts struct {
 	deviceLen uint8
 	channel   uint8 // its place in channels, from 1
 	gone      gone  // why it can no longer be used; 0 while it can
+	hardware  bool  // the passkey shown last never leaves its device
 }
 
 // visit is what one application host holds of a session.
 type visit struct {
-	session parvis.SessionID
+	session parvis.SessionID // whose record was at place when the visit was put here
 	app     [32]byte
 	appLen  uint8
 	channel uint8 // of the host where it began: its place in channels, from 1
+	place   uint32
 }
 
 // gone is why a session is over.
@@ -67,6 +71,7 @@ const (
 
 var proofKinds = [...]parvis.ProofKind{
 	parvis.Password, parvis.Verifier, parvis.TOTP, parvis.SMS, parvis.Passkey, parvis.RecoveryCode, parvis.TemporaryCode,
+	parvis.VerifierWaived,
 }
 
 var channels = [...]parvis.Channel{"", parvis.Internal, parvis.VPN, parvis.Mobile}
@@ -89,7 +94,12 @@ func factsOf(s *parvis.Session) (facts, bool) {
 		if i < 0 {
 			return f, false
 		}
-		f.proofs[i] = max(f.proofs[i], p.At.UnixMicro())
+		if at := p.At.UnixMicro(); at >= f.proofs[i] {
+			f.proofs[i] = at
+			if p.Kind == parvis.Passkey {
+				f.hardware = p.Hardware
+			}
+		}
 	}
 	return f, true
 }
@@ -103,7 +113,9 @@ func (f *facts) session(id parvis.SessionID, seen int64) parvis.Session {
 	}
 	for i, at := range f.proofs {
 		if at != 0 {
-			s.Proofs = append(s.Proofs, parvis.Proof{Kind: proofKinds[i], At: time.UnixMicro(at).UTC()})
+			s.Proofs = append(s.Proofs, parvis.Proof{
+				Kind: proofKinds[i], At: time.UnixMicro(at).UTC(), Hardware: f.hardware && proofKinds[i] == parvis.Passkey,
+			})
 		}
 	}
 	slices.SortStableFunc(s.Proofs, func(a, b parvis.Proof) int { return a.At.Compare(b.At) })
@@ -121,15 +133,39 @@ func (t *table) open() {
 func (t *table) part(id parvis.SessionID) *part { return &t.parts[int(id[0])%len(t.parts)] }
 
 // session copies out a session and when it was last used.
-func (t *table) session(id parvis.SessionID) (f facts, seen int64, ok bool) {
+func (t *table) session(id parvis.SessionID, place uint32) (f facts, seen int64, ok bool) {
 	p := t.part(id)
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	r := p.sessions.get(id)
+	r := p.record(id, place)
 	if r == nil {
 		return f, 0, false
 	}
 	return r.facts, atomic.LoadInt64(&r.seen), true
+}
+
+// record finds a session: where it was once seen, if it is still there, which
+// spares a look in a large map, or wherever it is. Any place may be tried.
+func (p *part) record(id parvis.SessionID, place uint32) *record {
+	if place < p.sessions.next {
+		if r := p.sessions.value(place); r.id == id {
+			return r
+		}
+	}
+	return p.sessions.get(id)
+}
+
+// anywhere is the place of a session of which none is known.
+const anywhere = math.MaxUint32
+
+// keep finds the record of a session, or begins one.
+func (p *part) keep(id parvis.SessionID) *record {
+	r := p.sessions.get(id)
+	if r == nil {
+		r = p.sessions.add(id)
+		r.id = id
+	}
+	return r
 }
 
 // put keeps what was read from the store. What is over in memory stays over,
@@ -140,10 +176,7 @@ func (t *table) put(id parvis.SessionID, f facts, seen, now int64) {
 	p := t.part(id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.sessions.get(id)
-	if r == nil {
-		r = p.sessions.add(id)
-	}
+	r := p.keep(id)
 	if r.gone == rested && now < r.began {
 		r.gone, r.seen = live, 0
 	}
@@ -162,20 +195,17 @@ func (t *table) over(id parvis.SessionID, why gone, at, until int64) {
 	p := t.part(id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.sessions.get(id)
-	if r == nil {
-		r = p.sessions.add(id)
-	}
+	r := p.keep(id)
 	r.facts = facts{gone: why, began: at, ends: until}
 }
 
 // touch notes a use of a session, at most once a second; one that comes before
 // the last by more than that tells that the clock went back, and counts.
-func (t *table) touch(id parvis.SessionID, now int64) {
+func (t *table) touch(id parvis.SessionID, place uint32, now int64) {
 	p := t.part(id)
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	r := p.sessions.get(id)
+	r := p.record(id, place)
 	if r == nil || r.gone != live {
 		return
 	}
@@ -244,6 +274,7 @@ func (t *table) visit(id parvis.SessionID) (visit, bool) {
 }
 
 func (t *table) putVisit(id parvis.SessionID, v visit) {
+	v.place = t.place(v.session)
 	p := t.part(id)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -252,6 +283,17 @@ func (t *table) putVisit(id parvis.SessionID, v visit) {
 		at = p.visits.add(id)
 	}
 	*at = v
+}
+
+// place tells where a session is now.
+func (t *table) place(id parvis.SessionID) uint32 {
+	p := t.part(id)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if i, ok := p.sessions.at[id]; ok {
+		return i
+	}
+	return anywhere
 }
 
 // sweep forgets the sessions whose time is past, and the visits of sessions
@@ -276,7 +318,7 @@ func (t *table) sweep(now int64) {
 		}
 		p.mu.RUnlock()
 		for id, session := range held {
-			if f, _, ok := t.session(session); ok && f.gone == live {
+			if f, _, ok := t.session(session, anywhere); ok && f.gone == live {
 				continue
 			}
 			p.mu.Lock()
@@ -304,8 +346,10 @@ func (s *slab[T]) get(id parvis.SessionID) *T {
 	if !ok {
 		return nil
 	}
-	return &s.blocks[i/blockSize][i%blockSize]
+	return s.value(i)
 }
+
+func (s *slab[T]) value(i uint32) *T { return &s.blocks[i/blockSize][i%blockSize] }
 
 func (s *slab[T]) add(id parvis.SessionID) *T {
 	var i uint32
@@ -319,13 +363,13 @@ func (s *slab[T]) add(id parvis.SessionID) *T {
 		}
 	}
 	s.at[id] = i
-	return &s.blocks[i/blockSize][i%blockSize]
+	return s.value(i)
 }
 
 func (s *slab[T]) remove(id parvis.SessionID) {
 	i := s.at[id]
 	var zero T
-	s.blocks[i/blockSize][i%blockSize] = zero
+	*s.value(i) = zero
 	delete(s.at, id)
 	s.free = append(s.free, i)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"unicode"
 
 	"parvis"
+	"parvis/internal/access"
 	"parvis/internal/credential"
 	"parvis/internal/directory"
 	"parvis/internal/notify"
@@ -19,6 +21,7 @@ import (
 	"parvis/internal/session"
 	"parvis/internal/store"
 	"parvis/internal/text"
+	"parvis/internal/verifier"
 )
 
 const (
@@ -43,6 +46,17 @@ type Hub struct {
 	Profiles []parvis.Profile // for the days a password lasts and who needs a second proof
 	Domains  []string         // of professional addresses; none: any address is taken for one
 
+	Policy   *access.Policy // what each entrance demands; nil: what the profiles do, no passkey, no verifier
+	Link     *verifier.Link // the outside accounts; nil: none
+	Fallback bool           // a second proof may stand in for a verifier that does not answer
+	SMS      bool           // codes can be sent to telephones
+	Issuer   string         // the name under which an authenticator shows the account
+	Country  string         // of telephone numbers typed without one; empty: "FR"
+
+	// Contacts gives the addresses of whoever passes on the requests of an
+	// agent; nil: nobody is written to, the request is kept all the same.
+	Contacts func(ctx context.Context, agent *parvis.Agent) []string
+
 	waits waits
 }
 
@@ -60,6 +74,13 @@ type In struct {
 	Return      string // where to go afterwards, sealed by whoever sent the visitor
 	Origin      parvis.Origin
 	Lang        text.Lang
+
+	Method        string      // how: the ID of a method held, or a kind of proof; "verifier_waived" goes on without a verifier that does not answer
+	Code          seal.Secret // the code typed
+	Send          bool        // send the code, once more
+	Passkey       []byte      // what the browser answered, with its ticket
+	PasskeyTicket string
+	Remember      bool // do not ask this browser again for a while
 }
 
 // Outcome is what to show or do next. Reasons are of level P0 until a proof is
@@ -74,11 +95,28 @@ type Outcome struct {
 	Reference  parvis.Reference
 	Retry      time.Duration // too many at once: when to come back (Retry-After)
 	Quality    credential.Quality
+	Person     parvis.Actor // who helps whoever cannot do what is asked; empty when done
+
+	Methods        []parvis.Held          // the second proofs that can be shown here, the likeliest first
+	Method         parvis.Held            // the one asked for now
+	Sent           credential.Sending     // the code sent to a telephone; nothing secret
+	Verdict        credential.CodeVerdict // of the code typed
+	PasskeyOptions json.RawMessage        // what the browser asks its passkeys, with its ticket
+	PasskeyTicket  string
+	MayRemember    int // for how many days this browser need not be asked again; 0: it cannot be remembered
+
+	Provider verifier.Provider // of StepVerifier
+	Purpose  string            // why one left for it: link, prove, replace
+	Waivable bool              // it does not answer, and one may go on without it
+	Leave    string            // where to go now
+	Away     seal.Secret       // to be set as the verifier's cookie, when not empty
 
 	Token   session.Token // when done
 	Session parvis.Session
 	Device  string // the new value of the device cookie, when not empty
 	Return  string
+
+	device parvis.DeviceID // the proven browser
 }
 
 // page is what a form remembers before anything is proven: sealed in the form
@@ -88,12 +126,39 @@ type page struct {
 	Identifier string `json:"i,omitempty"`
 	Return     string `json:"r,omitempty"`
 	Flow       string `json:"f,omitempty"` // the stored flow, once something is proven
+	Method     string `json:"o,omitempty"` // how the second proof is shown
+	Sent       string `json:"s,omitempty"` // the code on its way to a telephone
+	Remember   bool   `json:"m,omitempty"`
 }
 
 // Advance takes one answer and names the step that follows. Each answer that
 // changes something is one transaction, recorded; a try at a password is
 // recorded as failed before it is examined.
 func (h *Hub) Advance(ctx context.Context, in In) (Outcome, error) {
+	out, err := h.advance(ctx, in)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return h.finish(ctx, out, in.Origin)
+}
+
+// finish says of any answer who helps, and offers the passkeys of the entrance
+// to whoever is not known yet: the same to everybody.
+func (h *Hub) finish(ctx context.Context, out Outcome, from parvis.Origin) (Outcome, error) {
+	var why parvis.ReasonCode
+	if len(out.Reasons) > 0 {
+		why = out.Reasons[0].Code
+	}
+	out.Person = helper(out.Step, why)
+	if out.Step != StepIdentifier || h.site(from.Channel) == "" {
+		return out, nil
+	}
+	var err error
+	out.PasskeyOptions, out.PasskeyTicket, err = h.askPasskey(ctx, nil, from.Channel)
+	return out, err
+}
+
+func (h *Hub) advance(ctx context.Context, in In) (Outcome, error) {
 	var p page
 	out := Outcome{Args: text.Args{}}
 	switch err := h.Keys.Box("sign-in page").Redeem(in.Flow, h.Clock(), &p); {
@@ -105,7 +170,10 @@ func (h *Hub) Advance(ctx context.Context, in In) (Outcome, error) {
 		return h.ask(out, p, StepIdentifier)
 	}
 	if p.Flow != "" {
-		return h.change(ctx, in, p, out)
+		return h.goOn(ctx, in, p, out)
+	}
+	if len(in.Passkey) > 0 {
+		return h.passkey(ctx, in, p, out)
 	}
 	if typed := tidy(in.Identifier); typed != "" {
 		p.Identifier = typed
@@ -198,7 +266,16 @@ func (h *Hub) prove(ctx context.Context, in In, p page, out Outcome) (Outcome, e
 	case !verdict.OK:
 		return h.fail(ctx, in, p, out, agent, standing, verdict)
 	}
-	return h.pass(ctx, in, p, out, try, standing, verdict)
+	e := entry{
+		agent: agent, standing: standing, change: verdict.MustChange, device: verdict,
+		proof:  parvis.Proof{Kind: parvis.Password},
+		accept: func(tx *store.Tx) (bool, error) { return true, h.Vault.Succeed(ctx, tx, try, verdict) },
+	}
+	out, err = h.pass(ctx, in, p, out, e)
+	if parvis.CodeOf(err) == parvis.CodeConflict { // the password changed while it was checked
+		return h.ask(Outcome{Args: text.Args{}, Reasons: []parvis.Reason{{Code: parvis.WhyCredentialsIncorrect}}}, p, StepSecret)
+	}
+	return out, err
 }
 
 // busy tells whether a try was put off, and says when to come back.

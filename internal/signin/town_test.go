@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"parvis"
+	"parvis/internal/access"
 	"parvis/internal/credential"
 	"parvis/internal/directory"
 	"parvis/internal/notify"
@@ -25,6 +27,8 @@ type town struct {
 	hub   *Hub
 	store *store.Store
 	clock *storetest.Clock
+
+	phones pocket
 }
 
 const (
@@ -56,9 +60,10 @@ func open(t *testing.T, s *store.Store, clock *storetest.Clock) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
+	phones := make(pocket, 64)
 	outbox, err := notify.New(notify.Config{
 		Store: s, Keys: keys, Words: words, Clock: clock.Now, From: "parvis@ville.example.org", Lang: text.French, Zone: paris,
-		SMTP: notify.SMTP{Host: "127.0.0.1", Port: 1, Transport: notify.TransportPlain},
+		SMTP: notify.SMTP{Host: "127.0.0.1", Port: 1, Transport: notify.TransportPlain}, SMS: []notify.Sender{phones},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -69,12 +74,32 @@ func open(t *testing.T, s *store.Store, clock *storetest.Clock) *town {
 		Vault:     &credential.Vault{Store: s, Keys: keys, Clock: clock.Now},
 		Keeper:    &session.Keeper{Store: s, Keys: keys, Addresses: addresses, Clock: clock.Now},
 		Profiles: []parvis.Profile{
-			{ID: parvis.Standard},
+			{ID: parvis.Standard, RememberDays: 30},
 			{ID: parvis.ExtendedRights, Sensitive: true, PasswordDays: 365},
 		},
 		Domains: []string{"ville.example.org"},
+		SMS:     true, Issuer: "Ville d'Exemple",
 	}
-	return &town{T: t, hub: hub, store: s, clock: clock}
+	calendar, err := access.OfficeHours("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub.Policy, err = access.New(access.Catalog{
+		Profiles: hub.Profiles, Calendar: calendar, SecondProofReady: true,
+		Sites: map[parvis.Channel]string{parvis.Internal: "agents.localhost", parvis.Mobile: "nomade.localhost"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &town{T: t, hub: hub, store: s, clock: clock, phones: phones}
+}
+
+// pocket is where telephones ring.
+type pocket chan notify.SMS
+
+func (p pocket) Send(_ context.Context, m notify.SMS) (string, error) {
+	p <- m
+	return m.ID, nil
 }
 
 // agent puts somebody in the town, with a password unless it is empty.

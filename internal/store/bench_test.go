@@ -65,3 +65,23 @@ func BenchmarkRead(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkStanding reads what is known of one agent.
+func BenchmarkStanding(b *testing.B) {
+	s := storetest.Open(b, "sqlite:"+b.TempDir()+"/parvis.db", new(storetest.Clock))
+	write(b, s, func(tx *store.Tx) error {
+		tx.Record(parvis.Event{Kind: "test.acted"})
+		for i := range 100 {
+			number := parvis.AgentNumber(fmt.Sprint("A", i))
+			if err := tx.PutHeld(b.Context(), store.HeldRow{Held: parvis.Held{ID: string(number), Agent: number, Kind: parvis.TOTP}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for b.Loop() {
+		if _, err := s.Standing(b.Context(), "A50"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"slices"
 	"time"
 
 	"parvis"
@@ -25,7 +23,7 @@ type Password struct {
 type Budget struct {
 	ID        [32]byte // keyed hash of identifier, class and device
 	Agent     parvis.AgentNumber
-	Class     string // "proven", "known" or "elsewhere"
+	Class     string // "proven", "known" or "elsewhere" for a password; "second" for a code
 	Failures  int    // in this episode
 	InARow    int    // since the last success of the account
 	WaitUntil time.Time
@@ -37,40 +35,6 @@ type Budget struct {
 
 // elsewhere is the class whose waits an agent is told about ([parvis.Standing]).
 const elsewhere = "elsewhere"
-
-// Standing gathers the ways in which an agent can prove themselves. An agent
-// of whom nothing is kept has a zero Standing, never an error.
-func (r reader) Standing(ctx context.Context, number parvis.AgentNumber) (*parvis.Standing, error) {
-	const op = "store.Standing"
-	s := &parvis.Standing{}
-	p, err := r.Password(ctx, number)
-	switch {
-	case err == nil:
-		s.Activated, s.PasswordSince, s.PasswordExpires, s.PasswordLeaked = true, p.Since, p.Expires, p.Leaked
-	case parvis.CodeOf(err) != parvis.CodeNotFound:
-		return nil, err
-	}
-	var wait int64
-	var links int
-	err = r.q.QueryRowContext(ctx, `SELECT
-		(SELECT coalesce(max(wait_until), 0) FROM budget WHERE agent = $1 AND class = $2),
-		(SELECT count(*) FROM verifier_link WHERE agent = $1)`, number, elsewhere).Scan(&wait, &links)
-	if err != nil {
-		return nil, fail(op, err)
-	}
-	s.LockedUntil, s.VerifierLinked = timeOf(wait), links > 0
-	s.Enrolled, err = many(ctx, r, op, func(scan func(...any) error) (k parvis.ProofKind, err error) {
-		err = scan(&k)
-		return k, err
-	}, `SELECT kind FROM enrolled_proof WHERE agent = $1 ORDER BY since, kind`, number)
-	if err != nil {
-		return nil, err
-	}
-	// A passkey opens the door alone; a second proof does not.
-	s.Activated = s.Activated || slices.Contains(s.Enrolled, parvis.Passkey)
-	s.Devices, err = many(ctx, r, op, scanDevice, deviceColumns+` WHERE agent = $1 ORDER BY first_seen, id`, number)
-	return s, err
-}
 
 // Password gives the present password of an agent; [parvis.CodeNotFound] when
 // there is none.
@@ -123,15 +87,6 @@ func (r reader) ProvenDevice(ctx context.Context, number parvis.AgentNumber, sec
 		return "", nil
 	}
 	return id, err
-}
-
-const deviceColumns = `SELECT id, agent, name, validated, pending, first_seen, last_seen FROM device`
-
-func scanDevice(scan func(...any) error) (d parvis.Device, err error) {
-	var first, last int64
-	err = scan(&d.ID, &d.Agent, &d.Name, &d.Validated, &d.Pending, &first, &last)
-	d.FirstSeen, d.LastSeen = timeOf(first), timeOf(last)
-	return d, err
 }
 
 // PutPassword replaces the password of an agent.
@@ -256,34 +211,6 @@ func (tx *Tx) DropProvenDevices(ctx context.Context, number parvis.AgentNumber, 
 	if err != nil {
 		return 0, err
 	}
-	machines, err := tx.exec(ctx, `UPDATE device SET secret = NULL WHERE `+which, args...)
+	machines, err := tx.exec(ctx, `UPDATE device SET secret = NULL, `+forgotten+` WHERE `+which, args...)
 	return int(browsers + machines), err
-}
-
-// SetVerifierLinked keeps that an agent is tied to an outside account.
-// [parvis.CodeConflict] when that account is somebody else's already.
-func (tx *Tx) SetVerifierLinked(ctx context.Context, number parvis.AgentNumber, issuer, subject string) error {
-	const op = "store.SetVerifierLinked"
-	n, err := tx.exec(ctx, `INSERT INTO verifier_link (agent, issuer, subject, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-		number, issuer, subject, micros(tx.now))
-	if err != nil || n == 1 {
-		return err
-	}
-	var held parvis.AgentNumber
-	err = tx.q.QueryRowContext(ctx, `SELECT agent FROM verifier_link WHERE issuer = $1 AND subject = $2`, issuer, subject).Scan(&held)
-	if err == nil && held == number {
-		return nil
-	}
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fail(op, err)
-	}
-	return &parvis.Error{Code: parvis.CodeConflict, Op: op, Err: errors.New("the agent or the outside account is tied already")}
-}
-
-// SetEnrolled keeps that an agent holds a kind of proof; it tells nothing of
-// the proof itself.
-func (tx *Tx) SetEnrolled(ctx context.Context, number parvis.AgentNumber, kind parvis.ProofKind) error {
-	_, err := tx.exec(ctx, `INSERT INTO enrolled_proof (agent, kind, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
-		number, kind, micros(tx.now))
-	return err
 }

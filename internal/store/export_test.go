@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -33,3 +34,25 @@ func Age(s *Store, d time.Duration) { s.feed.seen.Add(-int64(d)) }
 
 // Look looks now.
 func Look(ctx context.Context, s *Store) error { return s.look(ctx) }
+
+// StandingQuery asks for the facts of one agent.
+func StandingQuery() string { return standingQuery(1) }
+
+// OpenBefore makes the database of the release that had the migrations before
+// a version.
+func OpenBefore(ctx context.Context, o Options, version int64) error {
+	e, write, read, err := connect(o.URL)
+	if err != nil {
+		return err
+	}
+	all, err := e.migrations()
+	n := 0
+	for n < len(all) && all[n].version < version {
+		n++
+	}
+	s := &Store{o: o, engine: e, write: write, read: read}
+	if err == nil {
+		err = s.migrateTo(ctx, all[:n])
+	}
+	return errors.Join(err, write.Close(), read.Close())
+}

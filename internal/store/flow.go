@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"parvis"
@@ -13,7 +14,7 @@ import (
 // Browser, and is used once.
 type Flow struct {
 	ID      string
-	Kind    string // sign_in, activation
+	Kind    string // sign_in, activation, verifier
 	Agent   parvis.AgentNumber
 	Browser [32]byte
 	Channel parvis.Channel
@@ -21,19 +22,20 @@ type Flow struct {
 	Reason  parvis.ReasonCode // why something must be done first
 	Device  parvis.DeviceID   // the proven device it began on, if any
 	Code    string            // the activation code that opened it
+	Data    string            // whatever its kind keeps, in JSON; empty for nothing
 	Created time.Time
 	Expires time.Time
 	Used    time.Time
 }
 
-const flowColumns = "id, kind, agent, browser, channel, proofs, reason, device, code, created_at, expires_at, used_at"
+const flowColumns = "id, kind, agent, browser, channel, proofs, reason, device, code, data, created_at, expires_at, used_at"
 
 func scanFlow(scan func(...any) error) (Flow, error) {
 	var f Flow
 	var browser []byte
 	var proofs string
 	var created, expires, used int64
-	if err := scan(&f.ID, &f.Kind, &f.Agent, &browser, &f.Channel, &proofs, &f.Reason, &f.Device, &f.Code, &created, &expires, &used); err != nil {
+	if err := scan(&f.ID, &f.Kind, &f.Agent, &browser, &f.Channel, &proofs, &f.Reason, &f.Device, &f.Code, &f.Data, &created, &expires, &used); err != nil {
 		return Flow{}, err
 	}
 	copy(f.Browser[:], browser)
@@ -55,8 +57,41 @@ func (tx *Tx) PutFlow(ctx context.Context, f Flow) error {
 	if err != nil {
 		return fail("store.PutFlow", err)
 	}
-	_, err = tx.exec(ctx, "INSERT INTO flow ("+flowColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0)",
-		f.ID, f.Kind, f.Agent, f.Browser[:], f.Channel, string(proofs), f.Reason, f.Device, f.Code, micros(f.Created), micros(f.Expires))
+	_, err = tx.exec(ctx, "INSERT INTO flow ("+flowColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0)",
+		f.ID, f.Kind, f.Agent, f.Browser[:], f.Channel, string(proofs), f.Reason, f.Device, f.Code, f.Data, micros(f.Created), micros(f.Expires))
+	return err
+}
+
+// SetFlowData changes what a flow that goes on keeps; [parvis.CodeNotFound]
+// when it does not.
+func (tx *Tx) SetFlowData(ctx context.Context, id, data string) error {
+	n, err := tx.exec(ctx, "UPDATE flow SET data = $1 WHERE id = $2 AND used_at = 0 AND expires_at > $3", data, id, micros(tx.Now()))
+	if err == nil && n == 0 {
+		return &parvis.Error{Code: parvis.CodeNotFound, Op: "store.SetFlowData"}
+	}
+	return err
+}
+
+// AddFlowProof keeps what else was proved in a flow that goes on, each in
+// place of the proof of its kind before it; [parvis.CodeNotFound] when it does
+// not go on.
+func (tx *Tx) AddFlowProof(ctx context.Context, id string, proofs ...parvis.Proof) error {
+	const op = "store.AddFlowProof"
+	f, err := tx.Flow(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, p := range proofs {
+		f.Proofs = append(slices.DeleteFunc(f.Proofs, func(had parvis.Proof) bool { return had.Kind == p.Kind }), p)
+	}
+	text, err := json.Marshal(f.Proofs)
+	if err != nil {
+		return fail(op, err)
+	}
+	n, err := tx.exec(ctx, "UPDATE flow SET proofs = $1 WHERE id = $2 AND used_at = 0 AND expires_at > $3", string(text), id, micros(tx.Now()))
+	if err == nil && n == 0 {
+		return &parvis.Error{Code: parvis.CodeNotFound, Op: op}
+	}
 	return err
 }
 

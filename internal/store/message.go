@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"parvis"
@@ -9,28 +11,34 @@ import (
 
 // Message is something to tell an agent, as package notify keeps it. Body is
 // sealed by its owner, and nil once the message is settled: a message that has
-// a body is one that is still to be sent.
+// a body is one that is still to be sent. To may be a hint ("•••42") when the
+// address itself travels in the body; Target, its keyed digest, then lets the
+// messages to one address be counted.
 type Message struct {
 	ID       string
-	Agent    parvis.AgentNumber
+	Kind     string             // "mail", also when empty, or "sms"
+	Agent    parvis.AgentNumber // empty for somebody who is not an agent
 	To       string
+	Target   []byte
 	Template string
 	Body     []byte
 	State    string
 	Attempts int
-	Reply    string // what the mail server said last
+	Reply    string // what the server said last
+	Receipt  string // by which a provider names the message later
 	Created  time.Time
 	Due      time.Time // not before
 	Expires  time.Time // not after
 	Changed  time.Time
 }
 
-const messageColumns = "id, agent, recipient, template, body, state, attempts, reply, created_at, due_at, expires_at, changed_at"
+const messageColumns = "id, kind, agent, recipient, target, template, body, state, attempts, reply, receipt, created_at, due_at, expires_at, changed_at"
 
 func scanMessage(scan func(...any) error) (Message, error) {
 	var m Message
 	var created, due, expires, changed int64
-	err := scan(&m.ID, &m.Agent, &m.To, &m.Template, &m.Body, &m.State, &m.Attempts, &m.Reply, &created, &due, &expires, &changed)
+	err := scan(&m.ID, &m.Kind, &m.Agent, &m.To, &m.Target, &m.Template, &m.Body, &m.State, &m.Attempts, &m.Reply, &m.Receipt,
+		&created, &due, &expires, &changed)
 	m.Created, m.Due, m.Expires, m.Changed = timeOf(created), timeOf(due), timeOf(expires), timeOf(changed)
 	return m, err
 }
@@ -50,11 +58,39 @@ func (r reader) MessagesSince(ctx context.Context, agent parvis.AgentNumber, tem
 		agent, template, micros(since))
 }
 
-// MessageDue tells whether a message waits to be sent at a moment.
-func (r reader) MessageDue(ctx context.Context, at time.Time) (bool, error) {
+// MessagesTo counts how often an address, known by its digest, was sent a
+// template since a moment.
+func (r reader) MessagesTo(ctx context.Context, target []byte, template string, since time.Time) (int, error) {
+	return one(ctx, r, "store.MessagesTo", scanCount,
+		"SELECT count(*) FROM message WHERE target = $1 AND template = $2 AND created_at > $3", target, template, micros(since))
+}
+
+// MessageByReceipt finds the message a provider speaks of.
+func (r reader) MessageByReceipt(ctx context.Context, receipt string) (Message, error) {
+	return one(ctx, r, "store.MessageByReceipt", scanMessage,
+		"SELECT "+messageColumns+" FROM message WHERE receipt = $1 AND receipt <> '' ORDER BY created_at DESC LIMIT 1", receipt)
+}
+
+// MessageDue tells whether a message of one of these kinds, or of any when none
+// is named, waits to be sent at a moment.
+func (r reader) MessageDue(ctx context.Context, at time.Time, kinds ...string) (bool, error) {
+	where, args := ofKinds(kinds, micros(at))
 	n, err := one(ctx, r, "store.MessageDue", scanCount,
-		"SELECT count(*) FROM (SELECT id FROM message WHERE body IS NOT NULL AND due_at <= $1 LIMIT 1) AS due", micros(at))
+		"SELECT count(*) FROM (SELECT id FROM message WHERE body IS NOT NULL AND due_at <= $1"+where+" LIMIT 1) AS due", args...)
 	return n > 0, err
+}
+
+// ofKinds narrows a search to kinds of message.
+func ofKinds(kinds []string, args ...any) (string, []any) {
+	if len(kinds) == 0 {
+		return "", args
+	}
+	places := make([]string, len(kinds))
+	for i, kind := range kinds {
+		args = append(args, kind)
+		places[i] = "$" + strconv.Itoa(len(args))
+	}
+	return " AND kind IN (" + strings.Join(places, ", ") + ")", args
 }
 
 func scanCount(scan func(...any) error) (int, error) {
@@ -65,21 +101,26 @@ func scanCount(scan func(...any) error) (int, error) {
 
 // PutMessage writes a message, new or known.
 func (tx *Tx) PutMessage(ctx context.Context, m Message) error {
+	if m.Kind == "" {
+		m.Kind = "mail"
+	}
 	_, err := tx.exec(ctx, "INSERT INTO message ("+messageColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 		ON CONFLICT (id) DO UPDATE SET body = excluded.body, state = excluded.state, attempts = excluded.attempts,
-		reply = excluded.reply, due_at = excluded.due_at, changed_at = excluded.changed_at`,
-		m.ID, m.Agent, m.To, m.Template, m.Body, m.State, m.Attempts, m.Reply,
+		reply = excluded.reply, receipt = excluded.receipt, due_at = excluded.due_at, changed_at = excluded.changed_at`,
+		m.ID, m.Kind, m.Agent, m.To, m.Target, m.Template, m.Body, m.State, m.Attempts, m.Reply, m.Receipt,
 		micros(m.Created), micros(m.Due), micros(m.Expires), micros(m.Changed))
 	return err
 }
 
-// ClaimMessages takes the messages that are due, oldest first, at most limit,
-// counts the attempt and lets nobody else claim them before until.
-func (tx *Tx) ClaimMessages(ctx context.Context, until time.Time, limit int) ([]Message, error) {
+// ClaimMessages takes the messages of these kinds (of any when none is named)
+// that are due, oldest first, at most limit, counts the attempt and lets nobody
+// else claim them before until.
+func (tx *Tx) ClaimMessages(ctx context.Context, until time.Time, limit int, kinds ...string) ([]Message, error) {
 	const op = "store.ClaimMessages"
+	where, args := ofKinds(kinds, micros(tx.Now()), limit)
 	claimed, err := many(ctx, tx.reader, op, scanMessage, "SELECT "+messageColumns+
-		" FROM message WHERE body IS NOT NULL AND due_at <= $1 ORDER BY due_at, id LIMIT $2", micros(tx.Now()), limit)
+		" FROM message WHERE body IS NOT NULL AND due_at <= $1"+where+" ORDER BY due_at, id LIMIT $2", args...)
 	if err != nil {
 		return nil, err
 	}

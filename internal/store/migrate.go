@@ -74,6 +74,10 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.migrateTo(ctx, want)
+}
+
+func (s *Store) migrateTo(ctx context.Context, want []migration) error {
 	if s.engine == onSQLite {
 		// Also for the first look: while one connection turns a new file
 		// to WAL, others are refused without waiting.

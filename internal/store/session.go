@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"parvis"
@@ -119,11 +120,20 @@ func (tx *Tx) MoveSession(ctx context.Context, old parvis.SessionID, s parvis.Se
 	return fail(op, err)
 }
 
-// SeeSession moves forward the moment a live session was last used, and tells
-// whether that changed anything.
-func (tx *Tx) SeeSession(ctx context.Context, id parvis.SessionID, at time.Time) (bool, error) {
-	n, err := tx.exec(ctx, `UPDATE session SET seen = $1 WHERE id = $2 AND seen < $1 AND ended = 0`, micros(at), id[:])
-	return n > 0, fail("store.SeeSession", err)
+// SeeSessions moves forward the moment at which live sessions were last used,
+// and tells of how many that changed something. At most 500 at once.
+func (tx *Tx) SeeSessions(ctx context.Context, at time.Time, ids ...parvis.SessionID) (int64, error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	args := make([]any, 0, len(ids)+1)
+	for i := range ids {
+		args = append(args, ids[i][:])
+	}
+	args = append(args, micros(at))
+	moment := "$" + strconv.Itoa(len(args))
+	n, err := tx.exec(ctx, `UPDATE session SET seen = `+moment+` WHERE id IN `+places(1, len(ids))+` AND seen < `+moment+` AND ended = 0`, args...)
+	return n, fail("store.SeeSessions", err)
 }
 
 // EndSession ends a session for good and tells whether it was live.

@@ -25,6 +25,10 @@
 //	refusal         refusal.go     0005_refusal
 //	flow, code      flow.go        0006_flow
 //	message         message.go     0007_message
+//	held proof,
+//	code            proof.go       0009_proof
+//	link, request   verifier.go    0010_verifier, 0012_request
+//	standing        standing.go    of all these
 //
 // The rule for a noun: reads are methods of reader, so that they work on a
 // [Store] and inside a transaction alike; changes are methods of [Tx], through

@@ -25,6 +25,12 @@
     });
   }
 
+  // Print a sheet.
+  for (const button of all("[data-print]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => window.print());
+  }
+
   // Show and hide a password.
   for (const button of all("[data-show]")) {
     const field = document.getElementById(button.dataset.show);

@@ -47,9 +47,15 @@ func TestStanding(t *testing.T) {
 				func() error {
 					return tx.PutBudget(ctx, store.Budget{ID: [32]byte{2}, Agent: "A1", Class: "known", WaitUntil: now.Add(time.Hour)})
 				},
-				func() error { return tx.SetEnrolled(ctx, "A1", parvis.TOTP) },
-				func() error { return tx.SetEnrolled(ctx, "A1", parvis.TOTP) },
-				func() error { return tx.SetVerifierLinked(ctx, "A1", "https://id.example.org", "s1") },
+				func() error {
+					return tx.PutHeld(ctx, store.HeldRow{Held: parvis.Held{ID: "one", Agent: "A1", Kind: parvis.TOTP, Since: now}})
+				},
+				func() error {
+					return tx.PutHeld(ctx, store.HeldRow{Held: parvis.Held{ID: "two", Agent: "A1", Kind: parvis.TOTP, Since: now}})
+				},
+				func() error {
+					return tx.PutLink(ctx, store.Link{Agent: "A1", Issuer: "https://id.example.org", Subject: "s1", At: now})
+				},
 				func() error { return tx.PutDevice(ctx, browser, &secret) },
 				func() error { return tx.PutDevice(ctx, machine, nil) },
 			} {
@@ -66,6 +72,7 @@ func TestStanding(t *testing.T) {
 		want := &parvis.Standing{
 			Activated: true, PasswordSince: now, PasswordExpires: now.Add(time.Hour), PasswordLeaked: true,
 			LockedUntil: now.Add(time.Minute), Enrolled: []parvis.ProofKind{parvis.TOTP}, VerifierLinked: true,
+			Links:   []string{"https://id.example.org"},
 			Devices: []parvis.Device{browser, machine},
 		}
 		if d := cmp.Diff(want, got); d != "" || err != nil {
@@ -87,11 +94,12 @@ func TestVerifierLink(t *testing.T) {
 			{"A1", "https://id.example.org", "s1", ""},
 			{"A1", "https://id.example.org", "s1", ""}, // again
 			{"A2", "https://id.example.org", "s1", parvis.CodeConflict},
-			{"A1", "https://id.example.org", "s2", parvis.CodeConflict},
+			{"A1", "https://id.example.org", "s2", ""}, // in place of the first
 			{"A2", "https://other.example.org", "s1", ""},
+			{"A1", "https://other.example.org", "s2", ""}, // another issuer beside it
 		} {
 			err := recorded(t, s, func(tx *store.Tx) error {
-				return tx.SetVerifierLinked(context.Background(), c.agent, c.issuer, c.subject)
+				return tx.PutLink(context.Background(), store.Link{Agent: c.agent, Issuer: c.issuer, Subject: c.subject, At: tx.Now()})
 			})
 			if parvis.CodeOf(err) != c.code {
 				t.Errorf("link %d: %v", i, err)
