@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,14 +41,16 @@ func listening(ctx context.Context, address string) error {
 	}
 }
 
-// decision runs the benchmarks of package access.
-func (b *bench) decision(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^Benchmark(DecideCold|Held|Ways)$",
-		"-benchmem", "-benchtime", "300ms", "-count", "5", "parvis/internal/access").CombinedOutput()
+// measured runs benchmarks of packages, and gives the median time of each in
+// nanoseconds and its most allocations.
+func measured(ctx context.Context, pattern string, packages ...string) (times, allocs map[string]float64, err error) {
+	args := []string{"test", "-run", "^$", "-bench", "^Benchmark(" + pattern + ")$", "-benchmem", "-benchtime", "300ms", "-count", "5"}
+	out, err := exec.CommandContext(ctx, "go", append(args, packages...)...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("go test: %w\n%s", err, out)
+		return nil, nil, fmt.Errorf("go test: %w\n%s", err, out)
 	}
-	times, allocs := map[string][]float64{}, map[string]float64{}
+	all := map[string][]float64{}
+	times, allocs = map[string]float64{}, map[string]float64{}
 	for l := range strings.Lines(string(out)) {
 		f := strings.Fields(l)
 		if len(f) < 8 || !strings.HasPrefix(f[0], "Benchmark") {
@@ -55,29 +58,62 @@ func (b *bench) decision(ctx context.Context) error {
 		}
 		name, _, _ := strings.Cut(strings.TrimPrefix(f[0], "Benchmark"), "-")
 		ns, err1 := strconv.ParseFloat(f[2], 64)
-		n, err2 := strconv.ParseFloat(f[6], 64)
+		n, err2 := strconv.ParseFloat(f[slices.Index(f, "allocs/op")-1], 64)
 		if err := errors.Join(err1, err2); err != nil {
-			return fmt.Errorf("%s: %w", l, err)
+			return nil, nil, fmt.Errorf("%s: %w", l, err)
 		}
-		times[name] = append(times[name], ns)
+		all[name] = append(all[name], ns)
 		allocs[name] = max(allocs[name], n)
 	}
-	worst := func(prefix string) (ns float64) {
-		for name, all := range times {
+	for name, ns := range all {
+		times[name] = median(ns)
+	}
+	return times, allocs, nil
+}
+
+// decision runs the benchmarks of package access.
+func (b *bench) decision(ctx context.Context) error {
+	times, allocs, err := measured(ctx, "(DecideCold|Held|Ways)", "parvis/internal/access")
+	if err != nil {
+		return err
+	}
+	worst := func(prefix string) (most float64) {
+		for name, ns := range times {
 			if strings.HasPrefix(name, prefix) {
-				ns = max(ns, median(all))
+				most = max(most, ns)
 			}
 		}
-		return ns
+		return most
 	}
 	cold, held, ways := worst("DecideCold"), worst("Held"), worst("Ways")
 	if cold == 0 || held == 0 || ways == 0 {
-		return fmt.Errorf("a benchmark of package access is missing:\n%s", out)
+		return errors.New("a benchmark of package access is missing")
 	}
 	b.add(line{"decision, cold (the slowest of three)", fmt.Sprintf("%.1f µs", cold/1e3), "", "", "≤ 20 µs", holds(cold <= 20e3)})
 	b.add(line{"decision, held", fmt.Sprintf("%.0f ns", held), "", "", "≤ 300 ns", holds(held <= 300)})
 	b.add(line{"decision, held: allocations", fmt.Sprintf("%.0f", allocs["Held"]), "", "", "0", holds(allocs["Held"] == 0)})
 	b.add(line{"ways (the slowest of two)", fmt.Sprintf("%.2f ms", ways/1e6), "", "", "≤ 5 ms", holds(ways <= 5e6)})
+	return nil
+}
+
+// proofs runs the benchmarks of second proofs and of the verifier: each is one
+// after the other, with its transactions, on SQLite.
+func (b *bench) proofs(ctx context.Context) error {
+	times, _, err := measured(ctx, "(TryCode|CheckPasskey|RoundTrip)", "parvis/internal/credential", "parvis/internal/verifier")
+	if err != nil {
+		return err
+	}
+	for _, l := range []struct{ name, what string }{
+		{"TryCode", "codes checked/s, one hand, each committed"},
+		{"CheckPasskey", "passkey assertions checked/s, one hand"},
+		{"RoundTrip", "round trips to a verifier/s, one hand, over HTTP"},
+	} {
+		ns := times[l.name]
+		if ns == 0 {
+			return fmt.Errorf("the benchmark %s is missing", l.name)
+		}
+		b.add(line{what: l.what, ours: fmt.Sprintf("%.0f", 1e9/ns)})
+	}
 	return nil
 }
 

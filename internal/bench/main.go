@@ -54,7 +54,7 @@ func main() {
 	}
 	b := &bench{}
 	flag.StringVar(&b.parvis, "parvis", "bin/parvis", "the program to measure")
-	flag.StringVar(&b.only, "only", "", "measure only these, by name: hop,decision,start,signins,store,sessions")
+	flag.StringVar(&b.only, "only", "", "measure only these, by name: hop,decision,proofs,start,signins,store,sessions")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds of the gateway, each with every peer")
 	flag.IntVar(&b.many, "sessions", 1_000_000, "how many are many")
 	flag.Parse()
@@ -139,6 +139,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}{
 		{"hop", true, b.hop},
 		{"decision", false, b.decision},
+		{"proofs", false, b.proofs},
 		{"start", true, b.start},
 		{"signins", true, b.signIns},
 		{"store", false, b.store},

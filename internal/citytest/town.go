@@ -207,6 +207,12 @@ type Person struct {
 	Unit           string `json:"unit"`
 	Password       string `json:"password"`
 	ActivationCode string `json:"activation_code"`
+	TOTPSecret     string `json:"totp_secret"`
+
+	Verifier struct {
+		Email    string `json:"email"`
+		Password string `json:"password"`
+	} `json:"verifier"`
 }
 
 // Person finds an agent of the city.
