@@ -97,14 +97,16 @@ func (s *Standing) SecondEnrolled() bool { return slices.ContainsFunc(s.Enrolled
 // known elsewhere; two proofs of the same nature are one factor. Without any
 // proof the level is empty; methods that no registered value names are left out.
 func Levels(proofs []Proof) (acr string, amr []string) {
-	var pwd, otp, second, passkey, hardware, synced, vouched bool
+	var pwd, otp, sms, second, passkey, hardware, synced, vouched bool
 	for _, p := range proofs {
 		switch p.Kind {
 		case Password:
 			pwd = true
 		case TOTP:
 			otp, second = true, true
-		case SMS, RecoveryCode, TemporaryCode:
+		case SMS:
+			sms, second = true, true
+		case RecoveryCode, TemporaryCode:
 			second = true
 		case Passkey:
 			passkey = true
@@ -130,7 +132,7 @@ func Levels(proofs []Proof) (acr string, amr []string) {
 		shown bool
 		name  string
 	}{
-		{pwd, "pwd"}, {otp, "otp"}, {passkey, "pop"}, {synced, "swk"}, {hardware, "hwk"}, {passkey, "user"}, {mfa, "mfa"},
+		{pwd, "pwd"}, {otp, "otp"}, {sms, "sms"}, {passkey, "pop"}, {synced, "swk"}, {hardware, "hwk"}, {passkey, "user"}, {mfa, "mfa"},
 	} {
 		if m.shown {
 			amr = append(amr, m.name)

@@ -46,7 +46,7 @@ func TestLevels(t *testing.T) {
 	}{
 		{"password", of(parvis.Password), "eidas1", []string{"pwd"}},
 		{"magic link", of("mail"), "", nil},
-		{"password + SMS code", of(parvis.Password, parvis.SMS), "eidas1-mfa", []string{"pwd", "mfa"}},
+		{"password + SMS code", of(parvis.Password, parvis.SMS), "eidas1-mfa", []string{"pwd", "sms", "mfa"}},
 		{"password + e-mail code", of(parvis.Password, "mail"), "eidas1", []string{"pwd"}},
 		{"password + TOTP", of(parvis.Password, parvis.TOTP), "eidas2", []string{"pwd", "otp", "mfa"}},
 		{"push with crypto", of(parvis.Password, "push"), "eidas1", []string{"pwd"}},
@@ -58,13 +58,13 @@ func TestLevels(t *testing.T) {
 		{"temporary code", of(parvis.TemporaryCode, parvis.Password), "eidas1-mfa", []string{"pwd", "mfa"}},
 		{"password + passkey", of(parvis.Password, parvis.Passkey), "eidas2", []string{"pwd", "pop", "swk", "user", "mfa"}},
 		{"both kinds of passkey", append(of(parvis.Passkey), hardware), "eidas3", []string{"pop", "swk", "hwk", "user", "mfa"}},
-		{"SMS after TOTP", of(parvis.Password, parvis.TOTP, parvis.SMS), "eidas2", []string{"pwd", "otp", "mfa"}},
-		{"two codes are one factor", of(parvis.TOTP, parvis.SMS), "eidas1", []string{"otp"}},
+		{"SMS after TOTP", of(parvis.Password, parvis.TOTP, parvis.SMS), "eidas2", []string{"pwd", "otp", "sms", "mfa"}},
+		{"two codes are one factor", of(parvis.TOTP, parvis.SMS), "eidas1", []string{"otp", "sms"}},
 		{"a code alone", of(parvis.RecoveryCode), "eidas1", nil},
 		{"the verifier alone", of(parvis.Verifier), "eidas1", nil},
 		{"the verifier is no factor of ours", of(parvis.Verifier, parvis.Password), "eidas1", []string{"pwd"}},
 		{"waived", of(parvis.VerifierWaived), "", nil},
-		{"waived, with what stood in", of(parvis.Password, parvis.VerifierWaived, parvis.SMS), "eidas1-mfa", []string{"pwd", "mfa"}},
+		{"waived, with what stood in", of(parvis.Password, parvis.VerifierWaived, parvis.SMS), "eidas1-mfa", []string{"pwd", "sms", "mfa"}},
 		{"hardware is said of passkeys only", []parvis.Proof{{Kind: parvis.TOTP, Hardware: true}}, "eidas1", []string{"otp"}},
 	} {
 		acr, amr := parvis.Levels(c.proofs)

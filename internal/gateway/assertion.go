@@ -85,7 +85,8 @@ type claims struct {
 	Unit     string         `json:"unit,omitempty"`
 	Channel  parvis.Channel `json:"channel"`
 	Limited  bool           `json:"limited,omitempty"` // the application opens in its reduced version
-	Methods  []string       `json:"amr"`
+	Level    string         `json:"acr,omitempty"`
+	Methods  []string       `json:"amr"` // RFC 8176
 	Session  string         `json:"sid"`
 	Issued   int64          `json:"iat"`
 	Expires  int64          `json:"exp"`
@@ -105,9 +106,10 @@ func (g *Gateway) identity(ctx context.Context, up *upstream, v session.Visit, c
 	if err != nil {
 		return nil, err
 	}
+	level, methods := parvis.Levels(s.Proofs)
 	c := claims{
 		Issuer: g.Addresses.Portal(ch), Audience: up.app.ID, Subject: string(agent.Number), Name: oneLine(agent.Name()), Email: oneLine(agent.Email),
-		Groups: groups(agent), Unit: string(agent.Unit), Channel: ch, Limited: up.reduced(ch), Methods: methods(s.Proofs),
+		Groups: groups(agent), Unit: string(agent.Unit), Channel: ch, Limited: up.reduced(ch), Level: level, Methods: append([]string{}, methods...),
 		Session: base64.RawURLEncoding.EncodeToString(v.ID[:]), Issued: now.Unix(), Expires: now.Add(assertionLife).Unix(), ID: rand.Text(),
 	}
 	signed, err := g.sign(c)
@@ -141,42 +143,6 @@ func groups(a *parvis.Agent) []string {
 		all = append(all, string(r))
 	}
 	return all
-}
-
-// methods says what was proved in the words of RFC 8176. What the registry has
-// no word for, such as the verifier's, is left out.
-func methods(proofs []parvis.Proof) []string {
-	words := []string{}
-	first, second := false, false
-	add := func(more ...string) {
-		for _, w := range more {
-			for _, had := range words {
-				if had == w {
-					w = ""
-				}
-			}
-			if w != "" {
-				words = append(words, w)
-			}
-		}
-	}
-	for _, p := range proofs {
-		switch p.Kind {
-		case parvis.Password:
-			add("pwd")
-		case parvis.TOTP, parvis.RecoveryCode, parvis.TemporaryCode:
-			add("otp")
-		case parvis.SMS:
-			add("sms")
-		case parvis.Passkey:
-			add("swk", "user", "mfa")
-		}
-		first, second = first || !p.Kind.Second(), second || p.Kind.Second()
-	}
-	if first && second {
-		add("mfa")
-	}
-	return words
 }
 
 // oneLine makes a value fit for a header, whatever an HR file holds.
