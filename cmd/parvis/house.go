@@ -167,7 +167,7 @@ func (h *house) act() error {
 		Store: h.store, Directory: h.directory, Vault: h.vault, Keeper: h.sessions, Outbox: h.outbox, Keys: h.keys,
 		Clock: h.clock, Profiles: h.catalog.Profiles, Domains: c.Organisation.Domains,
 		Policy: h.policy, Link: h.link, Fallback: c.Verifier.Fallback, SMS: len(telephones) > 0, Issuer: c.Organisation.Name,
-		Country: c.SMS.Country, Contacts: h.contacts,
+		Country: c.SMS.Country, Contacts: h.contacts, Shared: c.SharedStations(),
 	}
 	h.desk = &recovery.Desk{
 		Store: h.store, Vault: h.vault, Outbox: h.outbox, Keys: h.keys, Addresses: h.addresses,

@@ -179,6 +179,7 @@ var aaguid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]
 
 func (k *checker) passkeys() {
 	k.channels("second_proof.enrol_on", k.Second.EnrolOn)
+	k.channels("second_proof.shared_stations", k.Second.Shared)
 	if len(k.Second.EnrolOn) == 0 {
 		k.warn("second_proof.enrol_on", "every first second proof then needs a code of the IT contact")
 	}

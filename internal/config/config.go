@@ -177,7 +177,7 @@ func Default() *Config {
 		Import:   Import{MaxClosing: 2},
 		Verifier: Verifier{Label: Words{FR: "compte de vérification", EN: "verification account"}},
 		SMS:      SMS{PerHour: 1000, Country: "FR"},
-		Second:   SecondProof{EnrolOn: []string{string(parvis.Internal)}},
+		Second:   SecondProof{EnrolOn: []string{string(parvis.Internal)}, Shared: []string{string(parvis.Internal)}},
 		Profiles: []Profile{
 			{ID: string(parvis.Standard), Label: Words{FR: "standard", EN: "standard"}},
 			{ID: string(parvis.Executive), Label: Words{FR: "encadrement supérieur", EN: "executive"}, Sensitive: true},

@@ -61,6 +61,7 @@ type Embedded struct {
 // SecondProof is what concerns every second proof.
 type SecondProof struct {
 	EnrolOn []string `yaml:"enrol_on" doc:"Entrances where a first second proof may be enrolled with a password alone; elsewhere a temporary code of the IT contact is needed."`
+	Shared  []string `yaml:"shared_stations" doc:"Entrances whose stations several people use: no browser is remembered there, whatever remember_days says."`
 }
 
 // Passkeys bound what passkeys are accepted, and where they belong.
@@ -205,6 +206,15 @@ func hostOf(origin string) string {
 		return ""
 	}
 	return strings.ToLower(u.Hostname())
+}
+
+// SharedStations gives the entrances whose stations several people use.
+func (c *Config) SharedStations() map[parvis.Channel]bool {
+	all := map[parvis.Channel]bool{}
+	for _, ch := range c.Second.Shared {
+		all[parvis.Channel(ch)] = true
+	}
+	return all
 }
 
 // EnrolOn gives the entrances where a first second proof may be enrolled with

@@ -237,6 +237,20 @@ func (v *Vault) compareSent(ctx context.Context, tx *store.Tx, t CodeTry, purpos
 	return s, finding{ok: true, held: s.Held}, nil
 }
 
+// Phone gives the number of a telephone that an agent holds, to tell its owner
+// of a change. [parvis.CodeNotFound] for what is no telephone of theirs.
+func (v *Vault) Phone(ctx context.Context, tx *store.Tx, number parvis.AgentNumber, id string) (seal.Secret, error) {
+	row, err := owned(ctx, tx, number, id)
+	if err != nil {
+		return "", err
+	}
+	if row.Kind != parvis.SMS {
+		return "", &parvis.Error{Code: parvis.CodeNotFound, Op: "credential.Phone", Err: errors.New("no telephone")}
+	}
+	phone, err := v.open(row, row.Secret)
+	return seal.Secret(phone), err
+}
+
 // EnrolSMS keeps the telephone that received a code. A code has five tries and
 // sendings are few, so that nobody claims a telephone they do not have.
 // [parvis.CodeConflict] when the agent holds it, or three, already.

@@ -20,49 +20,22 @@ func (p *Portal) getSecurity(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return err
 	}
-	pg := v.securityPage(len(open))
+	links, err := p.Store.Links(r.Context(), v.agent.Number)
+	if err != nil {
+		return err
+	}
+	pg := v.securityPage(len(open), links)
 	if r.URL.Query().Has("changed") {
 		pg.Body = append(page.Stack{page.Notice{Mark: page.Done, Title: v.say("security_password.done")}}, pg.Body.(page.Stack)...)
 	}
 	return v.show(w, r, http.StatusOK, pg)
 }
 
-func (v *visit) securityPage(sessions int) page.Page {
-	st := v.standing
-	password := v.say("security.password.never")
-	if !st.PasswordExpires.IsZero() {
-		password = v.say("security.password.expires", text.Args{"date": v.p.local(st.PasswordExpires)})
-	}
-	own := page.Account{
-		Title: v.say("security.agent.title"), For: v.say("activation_overview.agent.for"),
-		State: page.State{Mark: page.Done, Text: capital(v.say("account_state." + string(v.agent.StateAt(v.at))))},
-		Facts: page.Record{
-			{Term: v.say("portal.identifier"), Text: string(v.agent.Number), Mono: true},
-			{Term: v.say("portal.password"), Text: password},
-			{Term: v.say("portal.kept_by"), Text: v.say("actor.it_department.the")},
-			{Term: v.say("portal.forgotten"), Text: v.say("portal.forgotten.agent")},
-		},
-		Actions: []page.Button{{Text: v.say("action.change_password"), Href: ownPassword}},
-	}
-	if !st.PasswordSince.IsZero() {
-		own.Facts[1].Text = v.say("security.password.changed", text.Args{"date": v.p.local(st.PasswordSince)}) + ". " + password + "."
-	}
-	other := page.Account{
-		Title: v.say("security.verifier.title"), For: v.say("activation_overview.verifier.for"),
-		State: page.State{Mark: page.Todo, Text: v.say("security.verifier.none")},
-		Facts: page.Record{
-			{Term: v.say("portal.identifier"), Text: v.say("portal.verifier.identifier")},
-			{Term: v.say("portal.kept_by"), Text: v.say("actor.verifier_owner.the")},
-			{Term: v.say("portal.forgotten"), Text: v.say("portal.forgotten.verifier")},
-		},
-	}
-	if st.VerifierLinked {
-		other.State = page.State{Mark: page.Done, Text: v.say("portal.verifier.linked")}
-	}
+func (v *visit) securityPage(sessions int, links []store.Link) page.Page {
 	return page.Page{
 		Screen: "security", Title: v.say("security.title"), Width: page.Wide,
 		Body: page.Stack{
-			page.Pair{First: own, Second: other},
+			page.Pair{First: v.ownCard(), Second: v.verifierCard(links)},
 			page.Section{Title: v.say("security.second.title"), Body: v.second()},
 			page.Section{Title: v.say("security.profile.title"), Body: page.Para(v.profiles())},
 			page.Section{Title: v.say("security.devices.title"), Body: v.devices()},
@@ -73,6 +46,70 @@ func (v *visit) securityPage(sessions int) page.Page {
 			}},
 		},
 	}
+}
+
+// ownCard is the account that the organisation keeps: who runs it, when its
+// password last changed, and who gives another.
+func (v *visit) ownCard() page.Account {
+	st := v.standing
+	facts := page.Record{
+		{Term: v.say("portal.identifier"), Text: string(v.agent.Number), Mono: true},
+		{Term: v.say("portal.kept_by"), Text: v.say("actor.it_department.the")},
+	}
+	if !st.PasswordSince.IsZero() {
+		password := v.say("security.password.never")
+		if !st.PasswordExpires.IsZero() {
+			password = v.say("security.password.expires", text.Args{"date": v.p.local(st.PasswordExpires)})
+		}
+		facts = append(facts, page.Fact{
+			Term: v.say("portal.password"),
+			Text: v.say("security.password.changed", text.Args{"date": v.p.local(st.PasswordSince)}) + ". " + password + ".",
+		})
+	}
+	return page.Account{
+		Title: v.say("security.agent.title"), For: v.say("activation_overview.agent.for"),
+		State:   page.State{Mark: page.Done, Text: capital(v.say("account_state." + string(v.agent.StateAt(v.at))))},
+		Facts:   append(facts, page.Fact{Term: v.say("portal.forgotten"), Text: v.say("portal.forgotten.agent")}),
+		Actions: []page.Button{{Text: v.say("action.change_password"), Href: ownPassword}},
+	}
+}
+
+// verifierCard is the account kept elsewhere: the linked one when there is one.
+func (v *visit) verifierCard(links []store.Link) page.Account {
+	one := v.p.linkedTo(v.standing)
+	if one.ID == "" {
+		one, _ = v.p.provider("")
+	}
+	args := v.outside(one)
+	card := page.Account{
+		Title: v.say("security.verifier.title", args), For: v.say("activation_overview.verifier.for"),
+		State: page.State{Mark: page.Info, Text: v.say("security.verifier.off")},
+		Facts: page.Record{
+			{Term: v.say("portal.kept_by"), Text: v.say("actor.verifier_owner.the", args)},
+			{Term: v.say("portal.forgotten"), Text: v.say("portal.forgotten.verifier", args)},
+		},
+	}
+	if one.ID == "" {
+		return card
+	}
+	if host := hostOf(one); host != "" {
+		card.Facts = append(page.Record{{Term: v.say("verifier_redirect.address", args), Text: host, Mono: true}}, card.Facts...)
+	}
+	if i := tied(links, one); i >= 0 {
+		card.State = page.State{Mark: page.Done, Text: v.say("portal.verifier.linked")}
+		card.Facts = append(v.linked(links[i]), card.Facts...)
+		card.Actions = []page.Button{{Text: v.say("security.verifier.see", args), Href: "/security/verifier"}}
+		return card
+	}
+	card.State.Text = v.say("security.verifier.none")
+	switch v.p.Policy.VerifierMode(v.agent, v.origin.Channel) {
+	case parvis.VerifierOff, parvis.VerifierOffered, "":
+	default:
+		card.State.Mark = page.Todo
+	}
+	card.Facts = append(page.Record{{Term: v.say("portal.identifier"), Text: v.say("portal.verifier.identifier")}}, card.Facts...)
+	card.Actions = []page.Button{{Text: v.say("security_verifier.link", args), Href: "/security/verifier"}}
+	return card
 }
 
 func (v *visit) profiles() string {
@@ -233,7 +270,8 @@ const (
 // quiet are events that say nothing to the person they are about.
 func quiet(kind string) bool {
 	switch kind {
-	case "session.seen", "message.tried", "message.queued", "message.deferred", "message.purged", "password.rehashed", "session.began", "session.forgotten", "sign_in.refused", "demo.settled":
+	case "session.seen", "message.tried", "message.queued", "message.deferred", "message.purged", "password.rehashed", "session.began", "session.forgotten", "sign_in.refused", "demo.settled",
+		"message.noted":
 		return true
 	}
 	return false
@@ -350,6 +388,9 @@ func (v *visit) detail(e parvis.Event, args text.Args) {
 	if kind := e.Detail["proof"]; kind != "" && v.p.Catalog.Has("proof."+kind) {
 		args["proof"] = v.say("proof." + kind)
 	}
+	if kind := e.Detail["kind"]; strings.HasPrefix(e.Kind, "second.") && v.p.Catalog.Has("proof."+kind) {
+		args["proof"] = v.say("proof." + kind)
+	}
 	if role := e.Detail["role"]; role != "" && v.p.Catalog.Has("role."+role) {
 		args["role"] = v.say("role." + role)
 	}
@@ -366,7 +407,8 @@ func (v *visit) detail(e parvis.Event, args text.Args) {
 func markOf(kind string) page.Mark {
 	switch {
 	case strings.HasSuffix(kind, ".refused"), strings.HasSuffix(kind, ".failed"), strings.HasSuffix(kind, ".waited"),
-		strings.HasSuffix(kind, ".blocked"), kind == "account.locked", kind == "password.disabled":
+		strings.HasSuffix(kind, ".blocked"), strings.HasSuffix(kind, ".locked"), strings.HasSuffix(kind, ".cloned"),
+		strings.HasSuffix(kind, "_failed"), strings.HasSuffix(kind, "_refused"), kind == "password.disabled":
 		return page.Warn
 	case strings.HasSuffix(kind, ".read"), kind == "app.entered": // on the way: the application may still be refused
 		return page.Info

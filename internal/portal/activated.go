@@ -196,6 +196,7 @@ func (p *Portal) getSecond(w http.ResponseWriter, r *http.Request, v *visit, e e
 			page.Notice{Mark: page.Done, Title: v.say("activation_second_factor.done.title"), Text: v.say("activation_second_factor.done")},
 			page.Section{Title: v.say("activation_second_factor.yours"), Body: rows},
 		}
+		body = append(body, v.single(e.base, held)...)
 	}
 	body = append(body,
 		page.Section{Title: v.say("activation_second_factor.choose"), Body: v.addRows(e, held)},

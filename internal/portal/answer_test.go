@@ -221,7 +221,7 @@ func TestSecondProof(t *testing.T) {
 	social := tn.from(parvis.Internal, "fr").signIn("A100004")
 	social.get("/why/" + refuse(tn, "A100004", "messagerie", parvis.Internal)).has("Votre profil demande une double vérification")
 	social.get("/app/messagerie").has("Votre profil demande une deuxième méthode partout").hasNot("Votre mot de passe suffit")
-	social.get("/security/factors").has("Votre profil en demande au moins une")
+	social.get("/security/factors").has("Votre profil demande une deuxième méthode. Décision de")
 
 	tn.enrol("A100001")
 	tn.enrol("A100004")

@@ -120,6 +120,9 @@ func (p *Portal) step(w http.ResponseWriter, r *http.Request, v *visit, a attemp
 		status, pg = http.StatusForbidden, v.waitPage(a)
 	case signin.StepBlocked:
 		status, pg = http.StatusForbidden, v.blockedPage(a.out.Reasons, a.out.Reference, a.out.Args)
+		if codeIs(a.out.Reasons, parvis.WhyVerifierUnavailable) {
+			pg = v.untilItAnswers(pg, a)
+		}
 	default:
 		return &parvis.Error{Code: parvis.CodeInternal, Op: "portal.step", Err: errors.New("a step without a page: " + string(a.out.Step))}
 	}
@@ -127,6 +130,21 @@ func (p *Portal) step(w http.ResponseWriter, r *http.Request, v *visit, a attemp
 		status = http.StatusUnprocessableEntity
 	}
 	return v.show(w, r, status, pg)
+}
+
+// untilItAnswers makes of the page of a silent verifier one that promises no
+// other way, since there is none, but to try again, and somebody to ask.
+func (v *visit) untilItAnswers(pg page.Page, a attempt) page.Page {
+	body := pg.Body.(page.Refusal)
+	body.Why = []string{v.say("verifier_return.wait.text")}
+	body.Steps = []page.Step{{Title: v.say("verifier_return.then"), Actions: []page.Button{
+		{Text: v.say("action.retry"), Kind: "primary", Href: a.again()},
+	}}}
+	if len(body.People) == 0 {
+		body.People = v.people(2, "it_contact", "support_desk")
+	}
+	pg.Body = body
+	return pg
 }
 
 func (a attempt) hidden() []page.Hidden {

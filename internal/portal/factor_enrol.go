@@ -137,7 +137,7 @@ func (v *visit) enrolPage(e enrolment) page.Page {
 	if e.out.Reason.Code != "" {
 		reasons := []parvis.Reason{e.out.Reason}
 		told := v.tell(parvis.Decision{Reasons: reasons}, parvis.App{}, v.origin.Channel, e.out.Args)
-		body = append(body, v.codeFaults(&pg, &told, reasons, e.out.Verdict, e.kind)...)
+		body = append(body, v.codeFaults(&pg, &told, reasons, e.out.Verdict)...)
 		v.refuses(&pg, told, "")
 	}
 	switch e.kind {

@@ -67,10 +67,7 @@ func (v *visit) factorsPage(held []parvis.Held, why parvis.Reason, q url.Values)
 		}
 		body = append(body, notice)
 	}
-	rule := v.say("security_factors.optional")
-	if v.demandsSecond() {
-		rule = v.say("security_factors.required")
-	}
+	rule, _ := v.secondRule()
 	mine := page.Section{Title: v.say("security_factors.mine"), Lead: rule}
 	if len(held) == 0 {
 		mine.Body = page.Para(v.say("security.second.none") + ".")
@@ -113,13 +110,23 @@ func (v *visit) factorNotices(held []parvis.Held, q url.Values) page.Stack {
 		answer := v.p.Catalog.Reason(v.lang, string(parvis.WhyFactorRequestSent), v.with(text.Args{"date": v.p.local(asked)}))
 		body = append(body, page.Notice{Mark: page.Wait, Title: answer.Title, Text: v.say("security_factors.asked")})
 	}
-	if len(held) == 1 && held[0].Kind != parvis.RecoveryCode {
-		body = append(body, page.Notice{
-			Mark: page.Info, Title: v.say("security_factors.single.title"), Text: v.say("security_factors.single.text"),
-			Actions: []page.Button{{Text: v.say("factor_codes.make"), Href: factorsPath + "/codes"}},
-		})
+	return append(body, v.single(factorsPath, held)...)
+}
+
+// single suggests a second method, or codes to print, to whoever has one alone
+// (domain.md 4.3): it is lost one day.
+func (v *visit) single(base string, held []parvis.Held) page.Stack {
+	if len(held) != 1 {
+		return nil
 	}
-	return body
+	n := page.Notice{Mark: page.Info, Title: v.say("security_factors.single.title"), Text: v.say("security_factors.single.text")}
+	if held[0].Kind == parvis.RecoveryCode {
+		n.Text = v.say("security_factors.single.codes")
+	} else {
+		n.Actions = []page.Button{{Text: v.say("factor_codes.make"), Href: base + "/codes"}}
+	}
+	n.Actions = append(n.Actions, page.Button{Text: v.say("security_factors.single.other"), Href: base + "/help"})
+	return page.Stack{n}
 }
 
 // forbiddenNotice says why no method can be added from here, and what can.
@@ -146,12 +153,32 @@ func (v *visit) demandsSecond() bool {
 	})
 }
 
-// lockedBy says why a method stays: by whose rule.
-func (v *visit) lockedBy() string {
-	if v.demandsSecond() {
-		return v.say("security_factors.locked")
+// forbids says why a method stays: by whose rule.
+func (v *visit) forbids(rule signin.Rule, more text.Args) text.Told {
+	args := text.Args{}
+	ch := v.origin.Channel
+	app, _ := v.p.Policy.App(rule.App)
+	switch {
+	case rule.OnlyWay:
+		args["rule"] = "only"
+	case rule.App != "":
+		args["rule"] = "app"
+	case rule.Channel != "":
+		args["rule"], ch = "entrance", rule.Channel
 	}
-	return v.say("security_factors.locked.vpn")
+	d := parvis.Decision{Reasons: []parvis.Reason{{Code: parvis.WhyFactorRemovalForbidden}}}
+	return v.tell(d, app, ch, v.account(), args, more)
+}
+
+// locked tells whether the door would keep a method, and why. The act itself
+// asks again.
+func (v *visit) locked(held []parvis.Held, m parvis.Held) (why string, kept bool) {
+	rule, kept := v.p.Door.Keeps(v.agent, v.standing, held, m.ID)
+	if !kept {
+		return "", false
+	}
+	r := v.forbids(rule, nil).Reasons[0]
+	return sentence(r.Title) + " " + r.Answer.Why, true
 }
 
 // worksAt tells where a method can be shown.
@@ -166,23 +193,6 @@ func (v *visit) worksAt(m parvis.Held, ch parvis.Channel) bool {
 		return m.Left > 0
 	}
 	return true
-}
-
-// locked tells whether the door would keep a method: the last that meets what an
-// entrance demands. The act itself asks again.
-func (v *visit) locked(held []parvis.Held, m parvis.Held) bool {
-	best := func(ch parvis.Channel, but string) int {
-		most := 0
-		for _, h := range held {
-			if h.ID != but && v.worksAt(h, ch) {
-				most = max(most, h.Kind.Strength())
-			}
-		}
-		return most
-	}
-	return slices.ContainsFunc(parvis.Channels(), func(ch parvis.Channel) bool {
-		return best(ch, m.ID) < min(best(ch, ""), v.p.Policy.Demand(v.agent, "", ch, v.at).Strength)
-	})
 }
 
 func (v *visit) factorRows(held []parvis.Held) (page.Rows, error) {
@@ -203,8 +213,8 @@ func (v *visit) factorRows(held []parvis.Held) (page.Rows, error) {
 		if m.Kind == parvis.Passkey {
 			row.Note = v.passkeyWhere(m)
 		}
-		if v.locked(held, m) {
-			row.Note = v.lockedBy()
+		if why, kept := v.locked(held, m); kept {
+			row.Note = why
 		}
 		if v.worksAt(m, v.origin.Channel) {
 			// One code of the sheet is spent by being tried.
@@ -342,10 +352,10 @@ func (v *visit) factorPage(m parvis.Held, held []parvis.Held) page.Page {
 	actions := page.Actions{
 		{Text: v.say("security_factors.replace"), Href: factorsPath + "/" + nameOfKind(m.Kind) + "?replaces=" + m.ID},
 	}
-	if !v.locked(held, m) {
-		actions = append(actions, page.Button{Text: v.say("security_factor.remove"), Href: at + "?remove=1"})
+	if why, kept := v.locked(held, m); kept {
+		take.Lead = why
 	} else {
-		take.Lead = v.lockedBy()
+		actions = append(actions, page.Button{Text: v.say("security_factor.remove"), Href: at + "?remove=1"})
 	}
 	take.Body = append(actions, page.Button{Text: v.say("security_factor.lost"), Href: at + "?lost=1"})
 	return page.Page{
@@ -413,10 +423,7 @@ func (p *Portal) postFactor(w http.ResponseWriter, r *http.Request, v *visit) er
 		p.giveAgain(w, out)
 		return to(w, factorsPath+"?"+map[string]string{"rename": "renamed", "remove": "removed", "lost": "lost"}[act]+"=1")
 	case out.Reason.Code == parvis.WhyFactorRemovalForbidden:
-		told := v.tell(parvis.Decision{Reasons: []parvis.Reason{out.Reason}}, parvis.App{}, v.origin.Channel, v.account(), out.Args)
-		if !v.demandsSecond() {
-			told.Reasons[0].Answer.Why = v.lockedBy()
-		}
+		told := v.forbids(out.Rule, out.Args)
 		pg := v.factorPage(m, held)
 		v.refuses(&pg, told, "")
 		pg.Erroneous = true

@@ -127,8 +127,12 @@ func TestAuthenticator(t *testing.T) {
 		out.get("/security/factors/"+id+"?remove=1").is("security_factor_remove", http.StatusOK)
 		out.get("/security/factors/"+id+"?lost=1").is("security_factor_lost", http.StatusOK)
 		out.post("/security/factors/"+id, "act", "other").is("form_expired", http.StatusBadRequest)
-		out.post("/security/factors/"+id, "act", "remove").is("security_factor", http.StatusUnprocessableEntity).reason("factor_removal_forbidden").has("VPN")
-		out.post("/security/factors/codes").is("security_factors_codes_sheet", http.StatusOK)
+		if number == "A100001" { // entitled to what demands one: the rule is said; nobody demands it of the other
+			out.get("/security/factors").has("Règle de la direction informatique", "Finances demande au moins une méthode")
+			out.get("/security/factors/" + id).has("Finances demande au moins une méthode").hasNot("?remove=1")
+			out.post("/security/factors/"+id, "act", "remove").is("security_factor", http.StatusUnprocessableEntity).reason("factor_removal_forbidden").has("Finances demande au moins une méthode")
+			out.post("/security/factors/codes").is("security_factors_codes_sheet", http.StatusOK)
+		}
 		out.post("/security/factors/"+id, "act", "remove").to("/security/factors?removed=1")
 		out.get("/security/factors/"+id).is("not_found", http.StatusNotFound)
 	}

@@ -214,7 +214,11 @@ func (v *visit) with(more ...text.Args) text.Args {
 func (v *visit) tell(d parvis.Decision, app parvis.App, ch parvis.Channel, more ...text.Args) text.Told {
 	values := v.with(more...)
 	delete(values, "channel_label") // the scene's
-	return v.p.Catalog.Tell(v.lang, d, text.Scene{App: app, Channel: ch, Zone: v.p.Zone, Now: v.at, Sensitive: v.sensitive(), Values: values})
+	scene := text.Scene{App: app, Channel: ch, Zone: v.p.Zone, Now: v.at, Sensitive: v.sensitive(), Values: values}
+	if v.in {
+		scene.Enrols = v.enrols
+	}
+	return v.p.Catalog.Tell(v.lang, d, scene)
 }
 
 func (v *visit) channel(ch parvis.Channel, form string) string {

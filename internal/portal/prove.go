@@ -3,6 +3,7 @@ package portal
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,7 +32,7 @@ func (v *visit) secondPage(a asking) page.Page {
 	m := a.out.Method
 	pg := page.Page{Screen: "second_factor", Title: v.say("second_factor.title." + string(m.Kind)), Lead: a.lead}
 	told := v.tell(parvis.Decision{Reasons: a.out.Reasons}, parvis.App{}, v.origin.Channel, a.out.Args)
-	body := v.codeFaults(&pg, &told, a.out.Reasons, a.out.Verdict, m.Kind)
+	body := v.codeFaults(&pg, &told, a.out.Reasons, a.out.Verdict)
 	v.refuses(&pg, told, a.out.Reference)
 	body = append(body, v.methodForm(a)...)
 	if others := v.otherMethods(a); len(others) > 0 {
@@ -44,16 +45,12 @@ func (v *visit) secondPage(a asking) page.Page {
 
 // codeFaults says what is wrong with a code beside its field, and above the form
 // what concerns the method. It completes told, which programs read.
-func (v *visit) codeFaults(pg *page.Page, told *text.Told, reasons []parvis.Reason, verdict credential.CodeVerdict, kind parvis.ProofKind) page.Stack {
+func (v *visit) codeFaults(pg *page.Page, told *text.Told, reasons []parvis.Reason, verdict credential.CodeVerdict) page.Stack {
 	var body page.Stack
 	for i := range told.Reasons {
 		r := &told.Reasons[i]
 		switch reasons[i].Code {
 		case parvis.WhyCodeRequired, parvis.WhyCodeLength, parvis.WhyCodeIncorrect, parvis.WhyCodeReused, parvis.WhyCodeExpired:
-			// The sentences of the closed list are about codes of six digits.
-			if key := "second_factor." + r.Code + "." + string(kind); v.p.Catalog.Has(key) {
-				r.Title, r.Answer.Why = v.say(key), ""
-			}
 			if verdict.Drift != 0 {
 				side := "ahead"
 				if verdict.Drift < 0 {
@@ -348,8 +345,10 @@ func (p *Portal) prove(w http.ResponseWriter, r *http.Request, v *visit, goes pr
 	if out.Retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((out.Retry+time.Second-1)/time.Second)))
 	}
-	// The password is for whoever holds nothing else, or was asked for it.
-	if goes.method == string(parvis.Password) || len(out.Methods) == 0 && goes.method != string(parvis.TemporaryCode) && in.Method == "" && !sent.Has("code") {
+	// The password is for whoever holds nothing else, or was asked for it. It
+	// does not let anybody change methods that are held, and cannot be shown here.
+	elsewhere := goes.change && slices.ContainsFunc(v.standing.Enrolled, func(k parvis.ProofKind) bool { return k != parvis.RecoveryCode && k.Second() })
+	if goes.method == string(parvis.Password) || len(out.Methods) == 0 && !elsewhere && goes.method != string(parvis.TemporaryCode) && in.Method == "" && !sent.Has("code") {
 		return v.show(w, r, status, v.confirmPage(goes, out, sent))
 	}
 	return v.show(w, r, status, v.secondPage(asking{

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"slices"
+	"time"
 
 	"parvis"
 	"parvis/internal/page"
@@ -84,12 +85,16 @@ func (v *visit) second() page.Rows {
 	row := page.Row{
 		Icon: "shield-check", Name: v.say("security.second.none"), Text: v.say("security_factors.lead"),
 		State:   &page.State{Mark: page.Info, Text: v.say("activation_overview.state.optional")},
-		Note:    v.say("security.second.optional"),
 		Actions: []page.Button{{Text: v.say("action.add_method"), Href: factorsPath}},
 	}
-	if v.sensitive() || v.demandsSecond() {
-		row.Note = v.say("security.second.required")
+	note, demanded := v.secondRule()
+	row.Note = note
+	if demanded {
 		row.State = &page.State{Mark: page.Todo, Text: v.say("activation_overview.state.todo")}
+	}
+	if !v.standing.SecondAsked.IsZero() {
+		asked := v.p.Catalog.Reason(v.lang, string(parvis.WhyFactorRequestSent), v.with(text.Args{"date": v.p.local(v.standing.SecondAsked)}))
+		row.State = &page.State{Mark: page.Wait, Text: asked.Title}
 	}
 	if len(names) > 0 {
 		row.Name = v.say("security.second.methods", text.Args{"n": len(names), "methods": names})
@@ -100,6 +105,33 @@ func (v *visit) second() page.Rows {
 		}
 	}
 	return page.Rows{row}
+}
+
+// secondRule says whose decision it is that the agent holds a second proof, or
+// that nobody asks for it; and whether it is asked now.
+func (v *visit) secondRule() (note string, demanded bool) {
+	if v.sensitive() || v.demandsSecond() {
+		return v.say("security.second.required"), true
+	}
+	var names []string
+	for _, app := range v.p.Policy.Apps() {
+		if app.Second && (!app.Entitled || slices.Contains(v.agent.Entitlements, app.ID)) {
+			names = append(names, app.Name.In(string(v.lang)))
+		}
+	}
+	var from time.Time
+	for _, ch := range parvis.Channels() {
+		if d := v.p.Policy.Announced(v.agent, "", ch, v.at); d.Strength > 0 && !d.From.IsZero() && (from.IsZero() || d.From.Before(from)) {
+			from = d.From
+		}
+	}
+	switch {
+	case !from.IsZero():
+		return v.say("security.second.announced", text.Args{"date": v.p.local(from)}), false
+	case len(names) > 0:
+		return v.say("security.second.apps", text.Args{"apps": names}), true
+	}
+	return v.say("security.second.optional"), false
 }
 
 // demands says what has to be shown before an application opens.

@@ -565,9 +565,23 @@ func (p *Portal) postLink(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	pg := v.linkPage(links, "")
 	told := v.tell(parvis.Decision{Reasons: []parvis.Reason{out.Reason}}, parvis.App{}, v.origin.Channel, v.outside(one))
-	told.Reasons[0].Title, told.Reasons[0].Answer.Why = v.say("security_verifier.forbidden.title"), v.say("security_verifier.forbidden.text")
+	key, notice := "security_verifier.forbidden", page.Notice{Mark: page.Warn, Alert: true}
+	if out.Reason.Code == parvis.WhyFactorEnrolHereForbidden { // a password from outside: what is enough
+		back := "/security/verifier?unlink=" + url.QueryEscape(one.ID)
+		code, err := p.proveFor(back, string(parvis.TemporaryCode), false)
+		if err != nil {
+			return err
+		}
+		prove := trip{purpose: toProve, provider: one.ID}
+		key, notice.Mark, notice.Actions = "security_verifier.here", page.Locked, []page.Button{
+			{Text: v.say("action.continue_verifier", v.outside(one)), Kind: "primary", Post: "/verifier/leave", Hidden: prove.hidden()},
+			{Text: v.say("action.have_temporary_code"), Href: code},
+		}
+	}
+	told.Reasons[0].Title, told.Reasons[0].Answer.Why = v.say(key+".title", v.outside(one)), v.say(key+".text", v.outside(one))
+	notice.Title, notice.Text = told.Reasons[0].Title, told.Reasons[0].Answer.Why
 	v.refuses(&pg, told, "")
 	pg.Erroneous = true
-	pg.Body = append(page.Stack{page.Notice{Mark: page.Warn, Alert: true, Title: told.Reasons[0].Title, Text: told.Reasons[0].Answer.Why}}, pg.Body.(page.Stack)...)
+	pg.Body = append(page.Stack{notice}, pg.Body.(page.Stack)...)
 	return v.show(w, r, http.StatusUnprocessableEntity, pg)
 }

@@ -399,6 +399,12 @@ func TestVouchAtTheDoor(t *testing.T) {
 		if down.attr("data-reason") != "verifier_unavailable" || down.status < 400 {
 			t.Errorf("while it is down: %d %s %q", down.status, down.screen(), down.attr("data-reason"))
 		}
+		// Nothing stands in for it: the page promises no other way, but a new try.
+		if lang == "fr" {
+			down.has("Réessayer").hasNot("autre méthode")
+		} else {
+			down.has("Try again").hasNot("another check")
+		}
 		late.get("/").is("start", http.StatusOK)
 
 		// Where policy lets a second proof stand in, the choice is the agent's.
@@ -413,6 +419,26 @@ func TestVouchAtTheDoor(t *testing.T) {
 			t.Errorf("what stands in is not said: %q", instead.attr("data-reason"))
 		}
 		in.get("/").is("start", http.StatusOK)
+	}
+}
+
+// TestUnlinkFromOutside: a password alone, perhaps stolen, unties nothing there;
+// the linked account, shown once more, does.
+func TestUnlinkFromOutside(t *testing.T) {
+	tn := open(t)
+	c := tn.outside(parvis.VerifierOffered, false)
+	office := tn.from(parvis.Internal, "fr").signIn("A100001")
+	office.get(c.visit(office.post("/verifier/leave", "purpose", "link"), "citizen-1", true)).to("/security/verifier?done=link")
+	b := tn.from(parvis.Mobile, "fr").signIn("A100001")
+	refused := b.post("/security/verifier", "unlink", "compte").is("security_verifier", http.StatusUnprocessableEntity)
+	if refused.attr("data-reason") != "factor_enrol_here_forbidden" || len(tn.subjects("A100001")) != 1 {
+		t.Fatalf("untied with a password: %q", refused.attr("data-reason"))
+	}
+	refused.has("un mot de passe ne suffit pas", "/prove?method=temporary_code")
+	b.get(c.visit(b.post("/verifier/leave", "purpose", "prove", "provider", "compte"), "citizen-1", true)).to("/security/verifier?done=prove")
+	b.post("/security/verifier", "unlink", "compte").to("/security/verifier?done=unlink")
+	if len(tn.subjects("A100001")) != 0 {
+		t.Error("still linked")
 	}
 }
 

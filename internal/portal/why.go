@@ -173,7 +173,7 @@ func sentence(title string) string {
 func (v *visit) steps(told text.Told, app parvis.App, path string) []page.Step {
 	var steps []page.Step
 	for _, way := range told.Ways {
-		steps = append(steps, page.Step{Title: sentence(v.wayTitle(way)), By: v.by(way), Actions: v.wayActions(way, app, path)})
+		steps = append(steps, page.Step{Title: sentence(way.Title), By: v.by(way), Actions: v.wayActions(way, app, path)})
 	}
 	if len(steps) > 0 {
 		return steps
@@ -213,12 +213,32 @@ func (v *visit) by(way text.ToldWay) string {
 }
 
 // wayActions gives the buttons of a way that this very page can offer. Path is
-// where in the application one was going.
+// where in the application one was going. What follows a change of entrance is
+// done there, and a proof shown before waiting is too old afterwards.
 func (v *visit) wayActions(way text.ToldWay, app parvis.App, path string) []page.Button {
-	if len(way.Changes) != 1 {
-		return nil
+	var all []page.Button
+	is := func(kind parvis.ChangeKind) bool {
+		return slices.ContainsFunc(way.Changes, func(c text.ToldChange) bool { return c.Kind == string(kind) })
 	}
-	c := way.Changes[0]
+	moves, waits := is(parvis.ChangeChannel), is(parvis.ChangeTime)
+	for _, c := range way.Changes {
+		kind := parvis.ChangeKind(c.Kind)
+		if c.By != string(parvis.BySelf) || moves && kind != parvis.ChangeChannel {
+			continue
+		}
+		if waits && kind == parvis.ChangeProof && !v.enrols(c.To, v.origin.Channel) {
+			continue
+		}
+		all = append(all, v.changeActions(c, app, path)...)
+	}
+	for i := 1; i < len(all); i++ {
+		all[i].Kind = ""
+	}
+	return all
+}
+
+// changeActions is the button of one change of one's own.
+func (v *visit) changeActions(c text.ToldChange, app parvis.App, path string) []page.Button {
 	switch parvis.ChangeKind(c.Kind) {
 	case parvis.ChangeChannel:
 		ch := parvis.Channel(c.To)
@@ -227,17 +247,12 @@ func (v *visit) wayActions(way text.ToldWay, app parvis.App, path string) []page
 		}
 		return []page.Button{{Text: v.say("action.go_mobile"), Href: v.p.Addresses.App(ch, app.ID) + "/"}}
 	case parvis.ChangeLink:
-		if c.By != string(parvis.BySelf) {
-			return nil
-		}
 		return v.wayButton(v.say("action.continue_verifier"), "/verifier?", app, path)
 	case parvis.ChangeProof:
 		switch {
-		case c.By != string(parvis.BySelf):
-			return nil
 		case c.To == string(parvis.Verifier):
 			return v.wayButton(v.say("action.continue_verifier"), "/verifier?purpose=prove&", app, path)
-		case v.enrols(c.To):
+		case v.enrols(c.To, v.origin.Channel):
 			return []page.Button{{Text: v.say("action.add_method"), Kind: "primary", Href: factorsPath}}
 		case c.To == "second":
 			return v.wayButton(v.say("action.confirm_self"), "/prove?", app, path)
@@ -259,37 +274,24 @@ func (v *visit) wayButton(label, to string, app parvis.App, path string) []page.
 	return []page.Button{{Text: label, Kind: "primary", Href: to + "return=" + url.QueryEscape(ticket)}}
 }
 
-// wayTitle says of a method that is not held yet that it is to be added.
-func (v *visit) wayTitle(way text.ToldWay) string {
-	if len(way.Changes) != 1 {
-		return way.Title
-	}
-	c := way.Changes[0]
-	if c.Kind != string(parvis.ChangeProof) || c.By != string(parvis.BySelf) || !v.enrols(c.To) {
-		return way.Title
-	}
-	if c.To == string(parvis.Passkey) {
-		return capital(v.say("factor.way.passkey"))
-	}
-	return capital(v.say("way.proof.enrol"))
-}
-
-// enrols tells whether a way that asks for a proof asks for one that is not held,
-// or cannot be shown here.
-func (v *visit) enrols(kind string) bool {
+// enrols tells whether a way that asks for a proof, at an entrance, asks for one
+// that is not held, or cannot be shown there.
+func (v *visit) enrols(kind string, ch parvis.Channel) bool {
 	if !v.in {
 		return false
+	}
+	shown := func(k parvis.ProofKind) bool {
+		site := v.p.Policy.Site(ch)
+		return slices.Contains(v.standing.Enrolled, k) &&
+			(k != parvis.Passkey || site == "" || len(v.standing.Sites) == 0 || slices.Contains(v.standing.Sites, site))
 	}
 	switch k := parvis.ProofKind(kind); k {
 	case parvis.Password, parvis.TemporaryCode, parvis.Verifier:
 		return false
-	case parvis.Passkey:
-		site := v.p.Policy.Site(v.origin.Channel)
-		return !slices.Contains(v.standing.Enrolled, k) || len(v.standing.Sites) > 0 && site != "" && !slices.Contains(v.standing.Sites, site)
-	case "second":
-		return !v.standing.SecondEnrolled()
+	case "second": // a text message that is held does not do, or this would not be the way
+		return !shown(parvis.TOTP) && !shown(parvis.Passkey) && !shown(parvis.RecoveryCode)
 	default:
-		return !slices.Contains(v.standing.Enrolled, k)
+		return !shown(k)
 	}
 }
 

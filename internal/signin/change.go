@@ -74,7 +74,7 @@ func (h *Hub) changed(ctx context.Context, tx *store.Tx, in In, p page, out *Out
 	if first, err := tx.UseFlow(ctx, f.ID); err != nil || !first {
 		return errors.Join(err, errGone)
 	}
-	v := view{agent: agent, days: h.demands(agent).RememberDays}
+	v := view{agent: agent, days: h.rememberDays(agent, in.Origin.Channel)}
 	if !opens(agent.StateAt(tx.Now())) { // decided again: HR may have acted meanwhile
 		return h.blocked(ctx, tx, in, out, &v)
 	}

@@ -53,6 +53,10 @@ type Hub struct {
 	Issuer   string         // the name under which an authenticator shows the account
 	Country  string         // of telephone numbers typed without one; empty: "FR"
 
+	// Shared are the entrances whose stations several people use: no browser is
+	// remembered there, whatever a profile allows.
+	Shared map[parvis.Channel]bool
+
 	// Contacts gives the addresses of whoever passes on the requests of an
 	// agent; nil: nobody is written to, the request is kept all the same.
 	Contacts func(ctx context.Context, agent *parvis.Agent) []string

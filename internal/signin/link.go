@@ -138,6 +138,8 @@ func (h *Hub) leave(ctx context.Context, l Leaving) (Outcome, error) {
 // mayTie tells what stands between somebody and the link of an account: to
 // replace one, a second proof; to make the first, that whoever is there came in
 // a moment ago, with what they hold (security.md 2.4, A-21: a fresh local login).
+// Where one is linked, a password from outside neither unties it nor puts another
+// beside it: both together would replace it.
 func mayTie(purpose string) func(changing) parvis.ReasonCode {
 	if purpose == purposeReplace {
 		return mayTake
@@ -149,10 +151,19 @@ func mayTie(purpose string) func(changing) parvis.ReasonCode {
 		if best(c.Held) > 0 {
 			return mayTake(c)
 		}
-		for _, p := range c.Shown {
-			if age := c.At.Sub(p.At); age >= 0 && age < recent && (first(p.Kind) || p.Kind.Second()) {
-				return ""
-			}
+		shown := func(enough func(parvis.ProofKind) bool) bool {
+			return slices.ContainsFunc(c.Shown, func(p parvis.Proof) bool {
+				age := c.At.Sub(p.At)
+				return age >= 0 && age < recent+c.Slack && enough(p.Kind)
+			})
+		}
+		switch {
+		case shown(func(k parvis.ProofKind) bool { return k.Second() || c.Tied && k == parvis.Verifier }):
+			return ""
+		case c.Tied && !c.Here:
+			return parvis.WhyFactorEnrolHereForbidden
+		case shown(first):
+			return ""
 		}
 		return parvis.WhyStepUpRequired
 	}
@@ -296,10 +307,10 @@ func (h *Hub) vouchAtDoor(ctx context.Context, r Returning, answer verifier.Answ
 // arrives.
 func (h *Hub) vouchInside(ctx context.Context, r Returning, answer verifier.Answer, out Outcome) (Outcome, error) {
 	may := anyHolder
-	if answer.Departure.Purpose == purposeReplace {
+	if purpose := answer.Departure.Purpose; purpose != purposeProve { // asked again: it may be another session of theirs
 		may = func(c changing) parvis.ReasonCode {
 			c.Slack = tripGood
-			return mayTake(c)
+			return mayTie(purpose)(c)
 		}
 	}
 	done, err := h.alter(ctx, r.Holder, may, func(tx *store.Tx, g gate, inner *ProofOutcome) error {

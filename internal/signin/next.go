@@ -166,6 +166,7 @@ type changing struct {
 	Shown      []parvis.Proof
 	Here       bool // a first method may be added at this entrance
 	Activation bool // within an activation
+	Tied       bool // an outside account vouches for the agent
 	At         time.Time
 	Slack      time.Duration // how much longer what was shown counts: a trip to a verifier is one act
 }

@@ -39,9 +39,17 @@ type view struct {
 	days     int           // for which a browser may be remembered
 }
 
+// rememberDays is for how long a browser may be remembered at an entrance.
+func (h *Hub) rememberDays(agent *parvis.Agent, ch parvis.Channel) int {
+	if h.Shared[ch] {
+		return 0
+	}
+	return h.demands(agent).RememberDays
+}
+
 // look gathers it.
 func (h *Hub) look(ctx context.Context, agent *parvis.Agent, standing *parvis.Standing, from parvis.Origin) (view, error) {
-	v := view{agent: agent, standing: standing, days: h.demands(agent).RememberDays}
+	v := view{agent: agent, standing: standing, days: h.rememberDays(agent, from.Channel)}
 	held, err := h.Vault.Holds(ctx, agent.Number)
 	if err != nil {
 		return view{}, err

@@ -9,6 +9,7 @@ import (
 
 	"parvis"
 	"parvis/internal/credential"
+	"parvis/internal/notify"
 	"parvis/internal/seal"
 	"parvis/internal/session"
 	"parvis/internal/store"
@@ -48,6 +49,7 @@ type ProofOutcome struct {
 	Reason  parvis.Reason
 	Args    text.Args
 	Person  parvis.Actor
+	Rule    Rule // whose it is, with factor_removal_forbidden
 	Held    parvis.Held
 	Verdict credential.CodeVerdict
 	Token   session.Token
@@ -80,6 +82,15 @@ func (h *Hub) gate(ctx context.Context, tx *store.Tx, w Holder) (gate, error) {
 		if f.Kind != "activation" || f.Agent != w.Number || !f.Used.IsZero() || !f.Expires.After(tx.Now()) {
 			return g, gone
 		}
+		// Once the account has a secret, a code that was read by somebody else is
+		// worth nothing, nor is what was begun with it.
+		standing, err := tx.Standing(ctx, w.Number)
+		if err != nil {
+			return g, err
+		}
+		if standing.Activated && !slices.ContainsFunc(kinds(f.Proofs), first) {
+			return g, gone
+		}
 		g.changing.Activation, g.changing.Shown = true, f.Proofs
 	} else {
 		row, err := tx.Session(ctx, w.Session.ID)
@@ -95,6 +106,11 @@ func (h *Hub) gate(ctx context.Context, tx *store.Tx, w Holder) (gate, error) {
 	if g.agent, err = tx.Agent(ctx, w.Number); err != nil {
 		return g, err
 	}
+	links, err := tx.Links(ctx, w.Number)
+	if err != nil {
+		return g, err
+	}
+	g.changing.Tied = len(links) > 0
 	rows, err := tx.Held(ctx, w.Number)
 	for _, row := range rows {
 		if row.Kind.Second() && (row.Kind != parvis.RecoveryCode || row.Left > 0) {
@@ -275,7 +291,14 @@ func (h *Hub) added(ctx context.Context, tx *store.Tx, e Enrolment, g gate, out 
 	}
 	out.Done = true
 	template, args := "mail_factor_added", of(out.Held)
-	if e.Replaces != "" {
+	replaces, err := h.replaced(ctx, tx, e, g, out)
+	if err != nil {
+		return err
+	}
+	if replaces {
+		if err := h.tellPhones(ctx, tx, e, out.Held); err != nil {
+			return err
+		}
 		old, err := h.Vault.Remove(ctx, tx, e.Number, e.Replaces)
 		switch {
 		case parvis.CodeOf(err) == parvis.CodeNotFound: // it is gone already
@@ -302,6 +325,50 @@ func (h *Hub) added(ctx context.Context, tx *store.Tx, e Enrolment, g gate, out 
 		return err
 	}
 	return h.tellChange(ctx, tx, e.Holder, g.agent, template, args)
+}
+
+// tellPhones tells the number that no longer gets codes, and the one that now
+// does, when one takes the place of the other: a thief holds at most one of them.
+func (h *Hub) tellPhones(ctx context.Context, tx *store.Tx, e Enrolment, now parvis.Held) error {
+	if !h.SMS || now.Kind != parvis.SMS {
+		return nil
+	}
+	before, err := h.Vault.Phone(ctx, tx, e.Number, e.Replaces)
+	if parvis.CodeOf(err) == parvis.CodeNotFound { // another kind of method, or gone
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	after, err := h.Vault.Phone(ctx, tx, e.Number, now.ID)
+	if err != nil {
+		return err
+	}
+	for _, phone := range []seal.Secret{before, after} {
+		message := notify.Message{Agent: e.Number, Phone: phone.Reveal(), Lang: e.Lang, Template: "sms_phone_changed"}
+		if _, err := h.Outbox.Queue(ctx, tx, message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replaced tells whether the method that another was to take the place of goes:
+// not when something demands what only it meets, for else a replacement would
+// remove what may not be removed. Then both stay, and Rule says whose it is.
+func (h *Hub) replaced(ctx context.Context, tx *store.Tx, e Enrolment, g gate, out *ProofOutcome) (bool, error) {
+	if e.Replaces == "" {
+		return false, nil
+	}
+	standing, err := tx.Standing(ctx, e.Number)
+	if err != nil {
+		return false, err
+	}
+	rule, kept := h.Keeps(g.agent, standing, append(slices.Clone(g.held), out.Held), e.Replaces)
+	if kept {
+		out.Rule = rule
+	}
+	return !kept, nil
 }
 
 // shown keeps that a proof was shown just now: in the session, under another
@@ -370,8 +437,8 @@ func (h *Hub) RemoveProof(ctx context.Context, w Holder, id string, lost bool) (
 		if err != nil {
 			return err
 		}
-		if h.needed(g, standing, id, lost) {
-			out.Reason = parvis.Reason{Code: parvis.WhyFactorRemovalForbidden}
+		if rule, kept := h.Keeps(g.agent, standing, g.held, id); kept && (rule.OnlyWay || !lost) {
+			out.Reason, out.Rule = parvis.Reason{Code: parvis.WhyFactorRemovalForbidden}, rule
 			return nil
 		}
 		if out.Held, err = h.Vault.Remove(ctx, tx, w.Number, id); err != nil {
@@ -393,26 +460,6 @@ func (h *Hub) RemoveProof(ctx context.Context, w Holder, id string, lost bool) (
 		args["n"] = len(g.held) - 1
 		return h.tellChange(ctx, tx, w, g.agent, "mail_factor_removed", args)
 	})
-}
-
-// needed tells whether a method is the last way in, or the last that meets what
-// an entrance demands.
-func (h *Hub) needed(g gate, standing *parvis.Standing, id string, lost bool) bool {
-	rest := slices.DeleteFunc(slices.Clone(g.held), func(m parvis.Held) bool { return m.ID == id })
-	key := func(m parvis.Held) bool { return m.Kind == parvis.Passkey }
-	if standing.PasswordSince.IsZero() && slices.ContainsFunc(g.held, key) && !slices.ContainsFunc(rest, key) {
-		return true
-	}
-	for _, ch := range parvis.Channels() {
-		if lost {
-			break
-		}
-		before, after := best(heldKinds(h.usable(g.held, ch))), best(heldKinds(h.usable(rest, ch)))
-		if after < min(before, h.demanded(g.agent, ch)) {
-			return true
-		}
-	}
-	return false
 }
 
 // AskSecond asks the IT contact for a second method. It is done once: the answer

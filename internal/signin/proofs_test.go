@@ -60,9 +60,17 @@ func (t *town) arriving(number parvis.AgentNumber) Holder {
 	w := Holder{Number: number, Activation: newID(), Origin: street, Lang: text.French}
 	err := t.store.Write(t.Context(), func(tx *store.Tx) error {
 		tx.Record(parvis.Event{Kind: "activation.redeemed", Agent: number, Actor: string(number)})
-		return tx.PutFlow(t.Context(), store.Flow{
+		f := store.Flow{
 			ID: w.Activation, Kind: "activation", Agent: number, Channel: parvis.Mobile, Created: tx.Now(), Expires: tx.Now().Add(time.Hour),
-		})
+		}
+		standing, err := tx.Standing(t.Context(), number)
+		if err == nil && !standing.PasswordSince.IsZero() { // a code alone opens nothing then
+			f.Proofs = []parvis.Proof{{Kind: parvis.Password, At: tx.Now()}}
+		}
+		if err != nil {
+			return err
+		}
+		return tx.PutFlow(t.Context(), f)
 	})
 	if err != nil {
 		t.Fatal(err)

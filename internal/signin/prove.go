@@ -73,6 +73,9 @@ func (h *Hub) provenOnce(ctx context.Context, p Proving) (Outcome, error) {
 	need := 1
 	if p.Change {
 		need = max(need, min(enough, best(heldKinds(v.held))))
+		if slices.ContainsFunc(parvis.Channels(), func(ch parvis.Channel) bool { return h.demanded(agent, ch) >= enough }) {
+			need = enough // less would be asked for again, see changing.fresh
+		}
 	}
 	out.Methods = offered(v.held, need)
 	out.Method, out.MayRemember = choose(out.Methods, cmp.Or(p.Method, pg.Method)), v.days

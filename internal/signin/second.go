@@ -151,14 +151,24 @@ func (h *Hub) send(ctx context.Context, tx *store.Tx, out *Outcome, s sending) e
 		out.Reasons = append(out.Reasons, sent.Reason)
 	} else {
 		out.Args["destination_masked"] = sent.Hint
-		_, err = h.Outbox.Queue(ctx, tx, notify.Message{
+		queued, err := h.Outbox.Queue(ctx, tx, notify.Message{
 			Agent: s.agent.Number, Phone: sent.Phone.Reveal(), Lang: s.lang, Template: "sms_code", Code: sent.Code.Reveal(), Until: sent.Until,
 			Args: text.Args{"host": h.host(s.origin.Channel), "purpose": order.Purpose},
 		})
+		if err != nil {
+			return err
+		}
+		// That telephone was sent enough, whoever asked: nothing is on its way.
+		if !queued {
+			sent.ID, sent.Reason = "", parvis.Reason{Code: parvis.WhyCodeSendLimit, At: h.local(tx.Now().Add(recent))}
+			out.Args["time"] = sent.Reason.At
+			out.Reasons = append(out.Reasons, sent.Reason)
+			delete(out.Args, "destination_masked")
+		}
 	}
 	sent.Code, sent.Phone = "", ""
 	out.Sent = sent
-	return err
+	return nil
 }
 
 // host is the name for which a code is good, as a telephone reads it in the last
@@ -221,6 +231,7 @@ func (h *Hub) try(ctx context.Context, tx *store.Tx, out *Outcome, t credential.
 		out.Args = text.Args{}
 	}
 	why := h.tellVerdict(out.Args, verdict)
+	tellCode(out.Args, method.Kind, t.Code)
 	out.Reasons = append(out.Reasons, why)
 	if method.Hint != "" && why.Code != parvis.WhyCodeExpired {
 		out.Args["destination_masked"] = method.Hint
@@ -258,16 +269,40 @@ func (h *Hub) tellVerdict(args text.Args, v credential.CodeVerdict) parvis.Reaso
 	return why
 }
 
+// tellCode says of which kind a code that was not right is, when it is not one of
+// six digits: what was asked for, unless the length tells that it is another.
+func tellCode(args text.Args, asked parvis.ProofKind, code seal.Secret) {
+	n := signs(code)
+	kind := asked
+	switch {
+	case n == 10, n > 8 && n < 16 && (asked == parvis.TOTP || asked == parvis.SMS):
+		kind = parvis.TemporaryCode
+	case n == 16:
+		kind = parvis.RecoveryCode
+	}
+	if kind != parvis.RecoveryCode && kind != parvis.TemporaryCode {
+		return
+	}
+	args["code_of"] = kind
+	delete(args, "missing") // of whichever kind was nearest
+	delete(args, "extra")
+}
+
+// signs counts what a code is made of: neither blanks nor hyphens.
+func signs(code seal.Secret) int {
+	n := 0
+	for _, r := range code.Reveal() {
+		if unicode.IsLetter(r) || unicode.IsNumber(r) {
+			n++
+		}
+	}
+	return n
+}
+
 // kindOf is the kind that a typed code is tried as: that of the method, unless it
 // is longer than its codes. A printed or a temporary code is taken in any field.
 func kindOf(method parvis.ProofKind, code seal.Secret) parvis.ProofKind {
-	signs := 0
-	for _, r := range code.Reveal() {
-		if unicode.IsLetter(r) || unicode.IsNumber(r) {
-			signs++
-		}
-	}
-	if (method == parvis.TOTP || method == parvis.SMS) && signs <= 8 {
+	if (method == parvis.TOTP || method == parvis.SMS) && signs(code) <= 8 {
 		return method
 	}
 	return ""

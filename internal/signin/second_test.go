@@ -247,6 +247,28 @@ func TestRememberedBrowser(t *testing.T) {
 	}
 }
 
+// On a station that several people use nothing is offered to be remembered, and
+// what a browser was remembered for before does not count.
+func TestSharedStationsRememberNothing(t *testing.T) {
+	clock := new(storetest.Clock)
+	town := open(t, storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), clock), clock)
+	town.agent("A100001", right, nil)
+	secret := town.totp("A100001")
+	done := town.answer(town.sign("A100001", right, In{}), In{Code: town.code(secret), Remember: true})
+	town.want(done, StepDone)
+	town.hub.Shared = map[parvis.Channel]bool{parvis.Mobile: true}
+	clock.Move(time.Hour)
+	page := town.sign("A100001", right, In{Device: done.Device})
+	town.want(page, StepSecondFactor)
+	if page.MayRemember != 0 {
+		t.Errorf("offered to be remembered for %d days", page.MayRemember)
+	}
+	town.want(town.answer(page, In{Code: town.code(secret), Remember: true, Device: done.Device}), StepDone)
+	if n := len(town.events("device.remembered")); n != 1 {
+		t.Errorf("%d recorded, the first only is right", n)
+	}
+}
+
 // Printed and temporary codes are taken in the one field, whatever the method.
 func TestCodesForOtherDays(t *testing.T) {
 	clock := new(storetest.Clock)

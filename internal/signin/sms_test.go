@@ -2,15 +2,19 @@ package signin
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"parvis"
+	"parvis/internal/notify"
 	"parvis/internal/seal"
 	"parvis/internal/store"
 	"parvis/internal/store/storetest"
+	"parvis/internal/text"
 )
 
 // carry delivers text messages until the test ends.
@@ -125,6 +129,18 @@ func TestSMS(t *testing.T) {
 		if out := town.act(town.hub.AddSMS(t.Context(), change)); !out.Done {
 			t.Fatalf("%+v", out)
 		}
+		told := map[string]bool{} // both numbers: a thief holds at most one of them
+		for range 2 {
+			select {
+			case m := <-town.phones:
+				told[m.To] = !strings.Contains(m.Text, "#")
+			case <-time.After(30 * time.Second):
+				t.Fatal("no telephone is told of the change")
+			}
+		}
+		if len(told) != 2 || !told["+33700000001"] {
+			t.Errorf("told of the change: %v", told)
+		}
 		if held, err := town.hub.Vault.Holds(t.Context(), "A100001"); err != nil || len(held) != 1 || held[0].ID == added.Held.ID {
 			t.Errorf("%+v, %v", held, err)
 		}
@@ -148,5 +164,33 @@ func TestSMSOfASensitiveProfile(t *testing.T) {
 		if got != c.want {
 			t.Errorf("demanded %d: %q, want %q", c.demanded, got, c.want)
 		}
+	}
+}
+
+// A telephone that was sent enough, on whosever account, gets no more; then the
+// page says so and does not wait for a message that will not come.
+func TestATelephoneIsNotFlooded(t *testing.T) {
+	clock := new(storetest.Clock)
+	town := open(t, storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "p.db"), clock), clock)
+	town.agent("A100001", right, nil)
+	err := town.store.Write(t.Context(), func(tx *store.Tx) error {
+		for range 3 {
+			if ok, err := town.hub.Outbox.Queue(t.Context(), tx, notify.Message{
+				Agent: "A100009", Phone: "+33612345678", Template: "sms_code", Code: "123456", Args: text.Args{"host": "nomade.localhost"},
+			}); err != nil || !ok {
+				return errors.Join(err, errors.New("not queued"))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := town.act(town.hub.SendEnrolSMS(t.Context(), Enrolment{Holder: town.arriving("A100001"), Phone: "06 12 34 56 78"}))
+	if out.Done || out.Sent.ID != "" || out.Reason.Code != parvis.WhyCodeSendLimit || !out.Reason.At.After(clock.Now()) || out.Args["time"] == nil {
+		t.Errorf("%+v", out)
+	}
+	if out.Args["destination_masked"] != nil {
+		t.Errorf("args %v", out.Args)
 	}
 }

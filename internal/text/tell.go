@@ -14,6 +14,9 @@ import (
 // whether a profile of the agent demands a second proof everywhere; when false,
 // a second proof that the application or the VPN demands is said to be theirs,
 // which is then true of everybody.
+//
+// Enrols tells whether a proof that a way asks of the agent is one to be added
+// first, at an entrance; nil when every one can be shown.
 type Scene struct {
 	App       parvis.App
 	Channel   parvis.Channel
@@ -21,6 +24,7 @@ type Scene struct {
 	Now       time.Time
 	Sensitive bool
 	Values    Args
+	Enrols    func(to string, c parvis.Channel) bool
 }
 
 // Told is a decision in words: the same on a page, in an answer to a program,
@@ -93,6 +97,14 @@ func (s Scene) variant(code parvis.ReasonCode) string {
 		if s.Values["most"] != nil {
 			return "long"
 		}
+	case parvis.WhyCodeRequired, parvis.WhyCodeLength, parvis.WhyCodeIncorrect, parvis.WhyCodeReused, parvis.WhyCodeExpired:
+		// The sentences of the closed list are about codes of six digits.
+		if kind, ok := s.Values["code_of"].(parvis.ProofKind); ok {
+			return string(kind)
+		}
+	case parvis.WhyFactorRemovalForbidden:
+		rule, _ := s.Values["rule"].(string)
+		return rule
 	}
 	return ""
 }
@@ -115,12 +127,29 @@ func (c *Catalog) variant(l Lang, code parvis.ReasonCode, form string, a Args) A
 func (c *Catalog) tellWay(l Lang, w parvis.Way, s Scene) ToldWay {
 	told := ToldWay{Changes: []ToldChange{}}
 	var clauses []Change
+	there := s.Channel
+	for _, ch := range w.Changes {
+		if ch.Kind == parvis.ChangeChannel {
+			there = parvis.Channel(ch.To)
+		}
+	}
 	for _, ch := range w.Changes {
 		a := s.args(c, l, ch.From)
 		if ch.Lead > 0 {
 			a["lead"] = ch.Lead
 		}
-		clauses = append(clauses, Change{Kind: string(ch.Kind), To: ch.To, By: string(ch.By), Args: a})
+		to := ch.To
+		if ch.Kind == parvis.ChangeProof && ch.By == parvis.BySelf && s.Enrols != nil {
+			switch adds := s.Enrols(ch.To, there); {
+			case adds && ch.To == string(parvis.Passkey):
+				to = "enrol_passkey"
+			case adds:
+				to = "enrol"
+			case to == "second": // it is held by now
+				to = ""
+			}
+		}
+		clauses = append(clauses, Change{Kind: string(ch.Kind), To: to, By: string(ch.By), Args: a})
 		t := ToldChange{Kind: string(ch.Kind), To: ch.To, By: string(ch.By), Lead: isoDuration(ch.Lead)}
 		if !ch.From.IsZero() {
 			from := ch.From.UTC()

@@ -88,3 +88,69 @@ func TestVariants(t *testing.T) {
 		}
 	}
 }
+
+// What is said of a code is about the code that was asked for; whose rule keeps
+// a method is said.
+func TestVariantsOfCodesAndRules(t *testing.T) {
+	c := load(t)
+	for _, d := range []struct {
+		code   parvis.ReasonCode
+		values Args
+		app    string
+		want   string
+		not    string
+	}{
+		{parvis.WhyCodeLength, Args{"missing": 2}, "", "Le code a 6 chiffres : il en manque 2", "signes"},
+		{parvis.WhyCodeLength, Args{"code_of": parvis.RecoveryCode}, "", "Un code de secours a 16 signes", "chiffres"},
+		{parvis.WhyCodeLength, Args{"code_of": parvis.TemporaryCode}, "", "Un code temporaire a 10 signes", "chiffres"},
+		{parvis.WhyCodeRequired, Args{"code_of": parvis.TemporaryCode}, "", "Saisissez le code temporaire", "chiffres"},
+		{parvis.WhyCodeRequired, Args{"code_of": parvis.TOTP}, "", "Saisissez le code à 6 chiffres", "temporaire"},
+		{parvis.WhyCodeIncorrect, Args{"code_of": parvis.RecoveryCode}, "", "Il a 16 signes", "6 chiffres"},
+		{parvis.WhyCodeIncorrect, Args{"code_of": parvis.TemporaryCode, "it_contact": "Mme Roy"}, "", "demandez un autre code à Mme Roy", "6 chiffres"},
+		{parvis.WhyCodeReused, Args{"code_of": parvis.RecoveryCode}, "", "prenez le suivant", "30 secondes"},
+		{parvis.WhyFactorRemovalForbidden, nil, "", "Votre profil en demande au moins une", "Règle de"},
+		{parvis.WhyFactorRemovalForbidden, Args{"rule": "app", "it_department": "la DSI"}, "Finances", "Règle de la DSI : Finances demande", "profil"},
+		{parvis.WhyFactorRemovalForbidden, Args{"rule": "entrance", "it_department": "la DSI"}, "", "Règle de la DSI : le VPN demande", "profil"},
+		{parvis.WhyFactorRemovalForbidden, Args{"rule": "only"}, "", "votre seul moyen", "profil"},
+	} {
+		scene := Scene{Channel: parvis.VPN, Values: d.values}
+		if d.app != "" {
+			scene.App = parvis.App{ID: "finances", Name: parvis.Words{FR: d.app}}
+		}
+		r := c.Tell(French, parvis.Decision{Reasons: []parvis.Reason{{Code: d.code}}}, scene).Reasons[0]
+		said := strings.ReplaceAll(r.Title+". "+r.Answer.Why, noBreak, " ")
+		if !strings.Contains(said, d.want) || strings.Contains(said, d.not) {
+			t.Errorf("%s %v: %q", d.code, d.values, said)
+		}
+	}
+}
+
+// A way of several changes does not ask to confirm with what is not held: it
+// asks to add it, at the entrance where that happens.
+func TestWaysThatEnrol(t *testing.T) {
+	c := load(t)
+	move := parvis.Change{Kind: parvis.ChangeChannel, To: "internal", By: parvis.BySelf}
+	proof := func(to string, by parvis.Actor) parvis.Change {
+		return parvis.Change{Kind: parvis.ChangeProof, To: to, By: by}
+	}
+	for _, d := range []struct {
+		held    string
+		changes []parvis.Change
+		want    string
+	}{
+		{"", []parvis.Change{move, proof("second", parvis.BySelf)}, "Passer par un poste au bureau, puis ajouter une deuxième méthode de vérification"},
+		{"", []parvis.Change{move, proof("passkey", parvis.BySelf)}, "Passer par un poste au bureau, puis ajouter une clé d'accès"},
+		{"passkey internal", []parvis.Change{move, proof("passkey", parvis.BySelf)}, "Passer par un poste au bureau, puis confirmer avec votre clé d'accès"},
+		{"passkey mobile", []parvis.Change{move, proof("passkey", parvis.BySelf)}, "Passer par un poste au bureau, puis ajouter une clé d'accès"},
+		{"second mobile", []parvis.Change{proof("second", parvis.BySelf)}, "Confirmer que c'est vous"},
+		{"", []parvis.Change{proof("temporary_code", parvis.ByITContact)}, "Demander un code temporaire à Mme Roy, en personne"},
+	} {
+		told := c.Tell(French, parvis.Decision{Ways: []parvis.Way{{Changes: d.changes}}}, Scene{
+			Channel: parvis.Mobile, Values: Args{"it_contact": "Mme Roy"},
+			Enrols: func(to string, ch parvis.Channel) bool { return to+" "+string(ch) != d.held },
+		})
+		if got := strings.ReplaceAll(told.Ways[0].Title, noBreak, " "); got != d.want {
+			t.Errorf("%q held, %v: %q, want %q", d.held, d.changes, got, d.want)
+		}
+	}
+}

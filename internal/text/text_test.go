@@ -56,8 +56,8 @@ func TestSay(t *testing.T) {
 		{French, "no.such.key", nil, "⟦no.such.key⟧"},
 		{French, "home.greeting", nil, "Bonjour, ⟦name⟧"},
 		{French, "home.greeting", Args{"name": "{org}[|]"}, "Bonjour, {org}[|]"},
-		{French, "activation_overview.agent.kept", nil, "Tenu par la direction informatique."},
-		{French, "activation_overview.agent.kept", Args{"it_department": "la DSIN"}, "Tenu par la DSIN."},
+		{French, "security.second.required", nil, "Votre profil demande une deuxième méthode. Décision de la direction informatique."},
+		{French, "security.second.required", Args{"it_department": "la DSIN"}, "Votre profil demande une deuxième méthode. Décision de la DSIN."},
 		{
 			English, "refusal.give",
 			Args{"ref": "K7QP-3M9T", "date_time": time.Date(2026, 3, 3, 14, 20, 0, 0, time.UTC), "channel": "Mobile portal"},
