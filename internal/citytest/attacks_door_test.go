@@ -42,7 +42,7 @@ func TestAttacksAtTheDoor(t *testing.T) {
 }
 
 var (
-	sealedValue = regexp.MustCompile(`(name="(?:flow|return)" value=")[^"]*`)
+	sealedValue = regexp.MustCompile(`(name="(?:flow|return|passkey_ticket)" value="|&#34;challenge&#34;:&#34;)[^"&]*`)
 	reference   = regexp.MustCompile(`\b[2-9A-Z]{4}-[2-9A-Z]{4}\b`)
 	timeOfDay   = regexp.MustCompile(`\b[0-9]{1,2}(?: |\x{202f}|\x{a0})?[h:](?: |\x{202f}|\x{a0})?[0-9]{2}\b`)
 	cookieValue = regexp.MustCompile(`=[^;]*`)

@@ -459,7 +459,11 @@ func attackMethods(t *testing.T, town *Town) {
 	stranger := stay(town.Visitor(t))
 	before := lastEvent(t, town.Data)
 	secret := url.Values{"identifier": {who.Number}, "password": {who.Password}, "session": {"others"}, "code": {town.Person("A100002").ActivationCode}, "answer": {"right"}, "new_password": {"quatre mots choisis ensemble"}}.Encode()
-	for _, path := range []string{"/signin", "/signout", "/sessions", "/extend", "/activate", "/activate/identity", "/activate/password", "/theme", "/diagnosis"} {
+	for _, path := range []string{
+		"/signin", "/signout", "/sessions", "/extend", "/activate", "/activate/identity", "/activate/password", "/theme", "/diagnosis",
+		"/activate/finish", "/activate/second/codes", "/prove", "/lost", "/security/factors/totp", "/security/factors/codes", "/security/factors/request",
+		"/security/verifier", "/verifier/leave",
+	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions} {
 			for _, who := range []*Visitor{v, stranger} {
 				p := who.do(method, portal+path+"?"+secret, nil)
@@ -557,15 +561,22 @@ func attackNames(t *testing.T, town *Town) {
 	v.Submit(p, map[string]string{"answer": "right"})
 	v.Post(portal+"/activate/identity", url.Values{"answer": {"wrong"}, "what": {script + image}})
 	password := "sept lanternes vertes au marché"
-	if p = v.Post(portal+"/activate/password", url.Values{"new_password": {password}}); p.Screen != "activation_done" {
+	if p = v.Post(portal+"/activate/password", url.Values{"new_password": {password}}); p.Screen != "activation_overview" {
 		t.Fatalf("the activation led to %s: %s", p.Screen, p.Text())
+	}
+	clean(p, "overview")
+	for _, path := range []string{"/activate/second", "/activate/second/totp", "/activate/verifier?have=" + url.QueryEscape(script)} {
+		clean(v.Get(portal+path), path)
+	}
+	if p = v.Post(portal+"/activate/finish", url.Values{}); p.Screen != "activation_done" {
+		t.Fatalf("the end of the activation led to %s: %s", p.Screen, p.Text())
 	}
 	clean(p, "done")
 	if p = v.SignIn(parvis.Internal, Person{Number: "X900001", Password: password}); p.Screen != "home" {
 		t.Fatalf("signing in led to %s", p.Screen)
 	}
 	for _, path := range []string{
-		"/", "/security", "/sessions", "/activity", "/app/paie", "/app/" + url.PathEscape(script), "/why/" + url.PathEscape(script), "/?q=" + url.QueryEscape(script+image), "/channel", "/help",
+		"/", "/security", "/security/factors", "/security/verifier", "/arrival", "/prove", "/sessions", "/activity", "/app/paie", "/app/" + url.PathEscape(script), "/why/" + url.PathEscape(script), "/?q=" + url.QueryEscape(script+image), "/channel", "/help",
 		"/?show=" + url.QueryEscape(image), "/sessions?ended=" + url.QueryEscape(script), "/" + url.PathEscape(image), "/activity?before=" + url.QueryEscape(script),
 	} {
 		clean(v.Get(portal+path), path)
@@ -584,17 +595,4 @@ func write(tb testing.TB, name, content string) {
 	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-}
-
-// activationCode has a code issued to hand over.
-func activationCode(tb testing.TB, data, number string) string {
-	tb.Helper()
-	var shown struct {
-		Code string `json:"activation_code"`
-	}
-	runJSON(tb, &shown, "agent", "show", number, "--activation-code", "--data", data, "--json")
-	if shown.Code == "" {
-		tb.Fatalf("no activation code for %s", number)
-	}
-	return shown.Code
 }

@@ -74,7 +74,7 @@ func attackPatience(t *testing.T, town *Town) {
 		}
 	}
 	v := town.Visitor(t)
-	if p := v.SignIn(parvis.Mobile, town.Person("A100040")); p.Screen != "home" {
+	if p := v.SignIn(parvis.Mobile, town.Person("A100030")); p.Screen != "home" {
 		t.Errorf("meanwhile an agent who signs in sees %s", p.Screen)
 	}
 	for i, conn := range slow {

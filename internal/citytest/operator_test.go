@@ -434,7 +434,7 @@ func TestVersionAndHelp(t *testing.T) {
 	}
 	for _, command := range []string{
 		"demo", "serve", "config init", "config check", "config describe", "agent import", "agent list", "agent show", "why", "map",
-		"policy check", "policy test", "audit verify", "audit export", "admin grant", "admin recover", "version",
+		"policy check", "policy test", "policy impact", "audit verify", "audit export", "admin grant", "admin recover", "version",
 	} {
 		if !regexp.MustCompile(`(?m)^\s+` + command + `\b`).MatchString(help) {
 			t.Errorf("--help does not list %s", command)
@@ -443,7 +443,7 @@ func TestVersionAndHelp(t *testing.T) {
 			t.Errorf("%s --help: status %d\n%s", command, status, out)
 		}
 	}
-	for _, later := range []string{"letters", "impact", "backup", "restore", "doctor"} {
+	for _, later := range []string{"letters", "backup", "restore", "doctor"} {
 		if regexp.MustCompile(`(?m)^\s+(\w+ )?` + later + `\b`).MatchString(help) {
 			t.Errorf("--help lists %s, which does not exist", later)
 		}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -56,6 +57,9 @@ func TestScreens(t *testing.T) {
 	t.Run("door", func(t *testing.T) { g.walk(t, b.window(t, "fr"), g.door()) })
 	t.Run("activation", func(t *testing.T) { g.activation(t, b) })
 	t.Run("agent", func(t *testing.T) { g.agent(t, b) })
+	t.Run("proofs", func(t *testing.T) { g.proofs(t, b) })
+	t.Run("second", func(t *testing.T) { g.second(t, b) })
+	t.Run("verifier", func(t *testing.T) { g.verifier(t, b) })
 	t.Run("expired", func(t *testing.T) { g.expired(t, b) })
 }
 
@@ -237,9 +241,24 @@ func (g *gallery) activation(t *testing.T, b *browser) {
 		at("", "activation_contact", step+"contact"),
 		at("", "activation_channels", step+"channels"),
 	})
+	g.walk(t, w, g.arriving())
+	g.walk(t, w, g.already())
 	w.open(step + "password")
-	want(t, w.send("new_password", "cinq moineaux sur le toit gris"), "activation_done")
+	moussa.Password = "cinq moineaux sur le toit gris"
+	want(t, w.send("new_password", moussa.Password), "activation_overview")
+	g.walk(t, w, []scene{at("activation_overview-password", "activation_overview", step+"overview")})
+	want(t, w.press(`form[action="/activate/finish"] button[type=submit]`), "activation_done")
 	g.walk(t, w, []scene{at("", "activation_done", step+"done")})
+	w.open(portal + "/signin")
+	want(t, w.signIn(moussa), "home")
+	g.walk(t, w, []scene{
+		at("home-unfinished", "home", portal+"/"),
+		at("", "arrival", portal+"/arrival"),
+		at("security_verifier-none", "security_verifier", portal+"/security/verifier"),
+		at("why_not-verifier", "why_not", g.town.App(parvis.Internal, "messagerie")+"/"),
+	})
+	w = b.window(t, "fr")
+	g.walk(t, w, []scene{typed("activation_code-sign-in", "activation_code", portal+"/activate", "code", moussa.ActivationCode)})
 }
 
 // agent is what somebody sees who holds a session.
@@ -285,12 +304,15 @@ func (g *gallery) expired(t *testing.T, b *browser) {
 	want(t, w.signIn(g.town.Person("A100001")), "home")
 	g.walk(t, w, []scene{at("why_not-closed", "why_not", g.town.App(parvis.Internal, "urbanisme")+"/")})
 
-	g.town.SetClock(officeDay(t, 10, 0).AddDate(1, 1, 0))
+	at := officeDay(t, 10, 0).AddDate(1, 1, 0)
 	paul := g.town.Person("A100005")
 	w = b.window(t, "fr")
 	change := func(w *window) seen {
+		at = at.Add(2 * time.Minute) // each code serves once
+		tel := telephone(t, g.town, at, paul.TOTPSecret)
 		w.open(office + "/signin")
-		return w.signIn(paul)
+		want(t, w.signIn(paul), "second_factor")
+		return w.send("code", tel.code(0))
 	}
 	g.walk(t, w, []scene{
 		{"", "password_change_required", change},
@@ -312,7 +334,8 @@ func TestScreensWithoutScripts(t *testing.T) {
 	want(t, w.send("code", town.Person("A100002").ActivationCode), "activation_overview")
 	want(t, w.press(`a[href="/activate/identity"]`), "activation_check_identity")
 	want(t, w.press(`main form[action="/activate/identity"] button[type=submit]`), "activation_agent_account")
-	want(t, w.send("new_password", "cinq moineaux sur le toit gris"), "activation_done")
+	want(t, w.send("new_password", "cinq moineaux sur le toit gris"), "activation_overview")
+	want(t, w.press(`form[action="/activate/finish"] button[type=submit]`), "activation_done")
 
 	w.open(portal + "/signin")
 	s := w.signIn(town.Person("A100001"))
