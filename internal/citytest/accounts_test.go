@@ -63,6 +63,7 @@ func newCitizen(t *testing.T, v *Visitor, email string) *Page {
 // authenticator made on the way. After each step the browser is closed, and
 // another one goes on.
 func TestTwoAccountsWithoutScripts(t *testing.T) {
+	t.Parallel()
 	town := Open(t)
 	sonia := town.Person("A100008")
 	portal := town.Portal(parvis.Mobile)
@@ -165,6 +166,7 @@ func (w *window) wait(screen string) seen {
 // TestTwoAccounts: the same arrival in a browser, with a passkey instead of an
 // authenticator; then the passkey alone signs in.
 func TestTwoAccounts(t *testing.T) {
+	t.Parallel()
 	town := Open(t)
 	sonia := town.Person("A100008")
 	portal := town.Portal(parvis.Mobile)

@@ -12,6 +12,7 @@ import (
 
 // Answers of the verifier that are swapped, altered or brought by somebody else.
 func TestAttacksOnTheLink(t *testing.T) {
+	t.Parallel()
 	town := Open(t, "--data", t.TempDir())
 	town.SetClock(officeDay(t, 10, 0))
 	t.Run("a return of another", func(t *testing.T) { attackReturn(t, town) })

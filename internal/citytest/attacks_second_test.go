@@ -17,6 +17,7 @@ import (
 // Thieves who have the password already, and meet the second proof. Each attack
 // takes other agents than the rest.
 func TestAttacksOnTheSecondProof(t *testing.T) {
+	t.Parallel()
 	town := Open(t, "--data", t.TempDir())
 	day := officeDay(t, 10, 0)
 	t.Run("one code twice", func(t *testing.T) { attackReplay(t, town, day) })

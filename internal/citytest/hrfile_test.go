@@ -281,6 +281,7 @@ func (f *staffFile) truthful(t *testing.T, r hrReport, at []int) {
 // duplicate numbers, impossible dates, missing fields, totals and page ends,
 // line ends within names, absurd values.
 func TestHRFile(t *testing.T) {
+	t.Parallel()
 	in := installation{t, filepath.Join(t.TempDir(), "parvis.yaml")}
 	if _, errs, status := RunPlain(t, "config", "init", in.config); status != 0 {
 		t.Fatal(errs)

@@ -21,6 +21,7 @@ import (
 
 // TestOperator runs every command of the operator beside a running city.
 func TestOperator(t *testing.T) {
+	t.Parallel()
 	town := Open(t, "--data", t.TempDir())
 	town.SetClock(officeDay(t, 10, 0))
 	o := operator{t, town}
@@ -460,6 +461,7 @@ func TestVersionAndHelp(t *testing.T) {
 
 // TestFirstRun goes from an empty folder to an installation that serves.
 func TestFirstRun(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	name := filepath.Join(dir, "parvis.yaml")
 	out, errs, status := Run(t, "serve", "-c", name)
@@ -510,6 +512,7 @@ func TestFirstRun(t *testing.T) {
 
 // TestServe runs a small installation from a file, asks how it is, and ends it.
 func TestServe(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	base := freePorts(t, 3)
 	name := filepath.Join(dir, "parvis.yaml")

@@ -147,6 +147,7 @@ verifier:
 // TestOutside: the second account is at an OpenID provider and text messages go
 // through an SMS centre that nobody here wrote.
 func TestOutside(t *testing.T) {
+	t.Parallel()
 	base, returns := outsidePorts(t)
 	provider := startOutside(t, "provider.mjs", returns...)
 	centre := startOutside(t, "smsc.mjs")
@@ -202,6 +203,7 @@ func TestOutside(t *testing.T) {
 //     alone is still not enough, the method is no second proof by itself, and
 //     with a code of the authenticator one gets in, on record.
 func TestVerifierDown(t *testing.T) {
+	t.Parallel()
 	for _, fallback := range []bool{false, true} {
 		t.Run(fmt.Sprintf("fallback %t", fallback), func(t *testing.T) { verifierDown(t, fallback) })
 	}

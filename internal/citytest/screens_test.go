@@ -40,27 +40,41 @@ type gallery struct {
 	axe  string
 }
 
-// TestScreens goes to every screen of the city, and looks at it in both
-// languages and both themes, 320 and 1366 pixels wide and at twice the size.
-func TestScreens(t *testing.T) {
+// openGallery opens a city to be looked at.
+func openGallery(t *testing.T) *gallery {
+	t.Helper()
 	town := Open(t, "--data", t.TempDir())
 	town.SetClock(officeDay(t, 10, 0))
-	leave(t, town, town.Person("A100030"))
 	axe, err := os.ReadFile("testdata/axe.min.js")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gallery{town, string(axe)}
+	return &gallery{town, string(axe)}
+}
+
+// TestScreens goes to every screen of the city, and looks at it in both
+// languages and both themes, 320 and 1366 pixels wide and at twice the size.
+// Those of proofs are in TestScreensOfProofs, for two processors to share.
+func TestScreens(t *testing.T) {
+	t.Parallel()
+	g := openGallery(t)
+	leave(t, g.town, g.town.Person("A100030"))
 	b := openBrowser(t)
 	t.Run("axe", func(t *testing.T) { g.awake(t, b) })
 	t.Run("square", func(t *testing.T) { g.walk(t, b.window(t, "fr"), g.square()) })
 	t.Run("door", func(t *testing.T) { g.walk(t, b.window(t, "fr"), g.door()) })
 	t.Run("activation", func(t *testing.T) { g.activation(t, b) })
 	t.Run("agent", func(t *testing.T) { g.agent(t, b) })
+	t.Run("expired", func(t *testing.T) { g.expired(t, b) })
+}
+
+func TestScreensOfProofs(t *testing.T) {
+	t.Parallel()
+	g := openGallery(t)
+	b := openBrowser(t)
 	t.Run("proofs", func(t *testing.T) { g.proofs(t, b) })
 	t.Run("second", func(t *testing.T) { g.second(t, b) })
 	t.Run("verifier", func(t *testing.T) { g.verifier(t, b) })
-	t.Run("expired", func(t *testing.T) { g.expired(t, b) })
 }
 
 // leave imports an HR file by which somebody left long ago.
@@ -326,6 +340,7 @@ func (g *gallery) expired(t *testing.T, b *browser) {
 // TestScreensWithoutScripts: every form posts, and nothing that needs a script
 // is offered, when there is none.
 func TestScreensWithoutScripts(t *testing.T) {
+	t.Parallel()
 	town := Open(t)
 	portal := town.Portal(parvis.Mobile)
 	w := openBrowser(t).window(t, "fr")
@@ -365,6 +380,7 @@ func TestScreensWithoutScripts(t *testing.T) {
 // TestOffline: when nothing answers, the page that was kept does, with the
 // telephone of the support desk and without anybody's name.
 func TestOffline(t *testing.T) {
+	t.Parallel()
 	town := Open(t)
 	w := openBrowser(t).window(t, "fr")
 	w.keeper(true)

@@ -81,6 +81,7 @@ func opens(v *Visitor, ch parvis.Channel, app string) bool {
 // TestSocialDataIsNeverStuck: A100004 reaches no application without a second
 // proof, through no entrance, and at each refusal a way exists that works.
 func TestSocialDataIsNeverStuck(t *testing.T) {
+	t.Parallel()
 	town := Open(t, "--data", t.TempDir())
 	ines := town.Person("A100004")
 	town.SetClock(officeDay(t, 10, 0))
@@ -112,6 +113,7 @@ func TestSocialDataIsNeverStuck(t *testing.T) {
 
 // TestSocialDataEnrolsInside: on an internal workstation A100004 needs nobody.
 func TestSocialDataEnrolsInside(t *testing.T) {
+	t.Parallel()
 	town := Open(t)
 	ines := town.Person("A100004")
 	tel := telephone(t, town, officeDay(t, 10, 0), "")
@@ -187,6 +189,7 @@ func sheet(p *Page) []string {
 // sheet, the passkey, a temporary code of the desk. Text messages are none of
 // them: a sensitive profile has none.
 func TestLostTelephone(t *testing.T) {
+	t.Parallel()
 	town := Open(t, "--data", t.TempDir())
 	helene := town.Person("A100003")
 	tel := telephone(t, town, officeDay(t, 10, 0), helene.TOTPSecret)

@@ -49,6 +49,13 @@ type binary struct {
 
 var built binary
 
+// given are the ports that tests of this process were given: two cities that
+// open at once must not both find the same one free.
+var given = struct {
+	mu    sync.Mutex
+	ports map[int]bool
+}{ports: map[int]bool{}}
+
 // Binary builds the program, with the race detector, and gives its path.
 // PARVIS_BIN names one that is built already.
 func Binary(tb testing.TB) string {
@@ -324,15 +331,25 @@ func dialLoopback(ctx context.Context, network, addr string) (net.Conn, error) {
 // freePorts finds n free ports in a row.
 func freePorts(tb testing.TB, n int) int {
 	tb.Helper()
+	given.mu.Lock()
+	defer given.mu.Unlock()
 search:
 	for range 200 {
 		base := 20000 + rand.IntN(12000) // below the range the kernel takes from
+		for i := range n {
+			if given.ports[base+i] {
+				continue search
+			}
+		}
 		for i := range n {
 			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(base+i))
 			if err != nil {
 				continue search
 			}
 			_ = l.Close()
+		}
+		for i := range n {
+			given.ports[base+i] = true
 		}
 		return base
 	}

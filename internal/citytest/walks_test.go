@@ -127,6 +127,7 @@ func want(t *testing.T, s seen, screen string) {
 // TestSignIn is the first walk: whoever lacks a session is sent to the door
 // with a return ticket, answers it, and is where they wanted to go.
 func TestSignIn(t *testing.T) {
+	t.Parallel()
 	town := Open(t)
 	camille := town.Person("A100001")
 	w := openBrowser(t).window(t, "fr")
@@ -169,6 +170,7 @@ func TestSignIn(t *testing.T) {
 
 // TestSignInWithoutScripts walks the same way in a browser that runs no script.
 func TestSignInWithoutScripts(t *testing.T) {
+	t.Parallel()
 	town := Open(t)
 	camille := town.Person("A100001")
 	w := openBrowser(t).window(t, "en")
@@ -193,6 +195,7 @@ func TestSignInWithoutScripts(t *testing.T) {
 // TestOpenAnApplication is the second walk: the gateway decides, and opens, or
 // says why not, what would open, and under which reference.
 func TestOpenAnApplication(t *testing.T) {
+	t.Parallel()
 	town := Open(t, "--data", t.TempDir())
 	town.SetClock(officeDay(t, 10, 0))
 	camille := town.Person("A100001")
@@ -424,6 +427,7 @@ func openStream(t *testing.T, v *Visitor, address string) *bufio.Reader {
 // TestActivate is a first day: a number and an address, a message, a link, a
 // list of tasks, a password, and the door.
 func TestActivate(t *testing.T) {
+	t.Parallel()
 	town := Open(t)
 	sonia := town.Person("A100008")
 	w := openBrowser(t).window(t, "fr")
