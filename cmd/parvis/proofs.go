@@ -206,9 +206,9 @@ func (l *helpers) list(ctx context.Context, h *house) ([]helper, error) {
 		if !slices.Contains(a.Roles, parvis.RoleITContact) || a.Email == "" || a.StateAt(now) != parvis.Active {
 			return nil
 		}
-		grants, err := h.store.Grants(ctx, a.Number)
+		grants, err := h.store.Given(ctx, a.Number)
 		for _, g := range grants {
-			if g.Kind == store.GrantRole && g.Name == string(parvis.RoleITContact) {
+			if g.Kind == store.GivenRole && g.Name == string(parvis.RoleITContact) {
 				known = append(known, helper{email: a.Email, units: g.Units})
 			}
 		}

@@ -83,7 +83,7 @@ func (d *Directory) List(ctx context.Context, f Filter) ([]parvis.Agent, error) 
 type Record struct {
 	Agent  parvis.Agent
 	State  parvis.State // as of now
-	Grants []store.Grant
+	Grants []store.Given
 	Stays  []store.UnitStay // latest first
 }
 
@@ -95,7 +95,7 @@ func (d *Directory) Show(ctx context.Context, number parvis.AgentNumber) (Record
 	}
 	d.localise(a)
 	r := Record{Agent: *a, State: a.StateAt(d.Clock())}
-	if r.Grants, err = d.Store.Grants(ctx, number); err != nil {
+	if r.Grants, err = d.Store.Given(ctx, number); err != nil {
 		return Record{}, err
 	}
 	r.Stays, err = d.Store.Stays(ctx, number)
@@ -148,14 +148,14 @@ func (d *Directory) GrantRole(ctx context.Context, number parvis.AgentNumber, ro
 		return invalid(op, "there is no role %q", role)
 	}
 	return d.act(ctx, op, number, by, role, func(tx *store.Tx, _ *parvis.Agent) (parvis.Event, error) {
-		return give(ctx, tx, number, store.Grant{Kind: store.GrantRole, Name: string(role), Units: units, By: by}, "agent.role_granted")
+		return give(ctx, tx, number, store.Given{Kind: store.GivenRole, Name: string(role), Units: units, By: by}, "agent.role_granted")
 	})
 }
 
 // RevokeRole takes a role back.
 func (d *Directory) RevokeRole(ctx context.Context, number parvis.AgentNumber, role parvis.Role, by string) error {
 	return d.act(ctx, "directory.RevokeRole", number, by, role, func(tx *store.Tx, _ *parvis.Agent) (parvis.Event, error) {
-		return take(ctx, tx, number, store.GrantRole, string(role), "agent.role_revoked")
+		return take(ctx, tx, number, store.GivenRole, string(role), "agent.role_revoked")
 	})
 }
 
@@ -176,7 +176,7 @@ func (d *Directory) SetProfiles(ctx context.Context, number parvis.AgentNumber, 
 		}
 		for _, p := range a.Profiles {
 			if !slices.Contains(want, p) {
-				if _, err := tx.DropGrant(ctx, number, store.GrantProfile, string(p)); err != nil {
+				if _, err := tx.DropGiven(ctx, number, store.GivenProfile, string(p)); err != nil {
 					return parvis.Event{}, err
 				}
 			}
@@ -187,7 +187,7 @@ func (d *Directory) SetProfiles(ctx context.Context, number parvis.AgentNumber, 
 			if slices.Contains(a.Profiles, p) {
 				continue
 			}
-			if err := tx.PutGrant(ctx, number, store.Grant{Kind: store.GrantProfile, Name: string(p), By: by}); err != nil {
+			if err := tx.PutGiven(ctx, number, store.Given{Kind: store.GivenProfile, Name: string(p), By: by}); err != nil {
 				return parvis.Event{}, err
 			}
 		}
@@ -202,7 +202,7 @@ func (d *Directory) Entitle(ctx context.Context, number parvis.AgentNumber, app 
 		return invalid(op, "%q cannot be an application", app)
 	}
 	return d.act(ctx, op, number, by, "", func(tx *store.Tx, _ *parvis.Agent) (parvis.Event, error) {
-		e, err := give(ctx, tx, number, store.Grant{Kind: store.GrantEntitlement, Name: string(app), By: by}, "agent.entitled")
+		e, err := give(ctx, tx, number, store.Given{Kind: store.GivenEntitlement, Name: string(app), By: by}, "agent.entitled")
 		e.App = app
 		return e, err
 	})
@@ -211,7 +211,7 @@ func (d *Directory) Entitle(ctx context.Context, number parvis.AgentNumber, app 
 // Disentitle takes an entitlement back.
 func (d *Directory) Disentitle(ctx context.Context, number parvis.AgentNumber, app parvis.AppID, by string) error {
 	return d.act(ctx, "directory.Disentitle", number, by, "", func(tx *store.Tx, _ *parvis.Agent) (parvis.Event, error) {
-		e, err := take(ctx, tx, number, store.GrantEntitlement, string(app), "agent.disentitled")
+		e, err := take(ctx, tx, number, store.GivenEntitlement, string(app), "agent.disentitled")
 		e.App = app
 		return e, err
 	})
@@ -319,8 +319,8 @@ func authority(roles []parvis.Role) int {
 }
 
 // give writes a grant unless it stands already.
-func give(ctx context.Context, tx *store.Tx, number parvis.AgentNumber, g store.Grant, event string) (parvis.Event, error) {
-	held, err := tx.Grants(ctx, number)
+func give(ctx context.Context, tx *store.Tx, number parvis.AgentNumber, g store.Given, event string) (parvis.Event, error) {
+	held, err := tx.Given(ctx, number)
 	if err != nil {
 		return parvis.Event{}, err
 	}
@@ -337,11 +337,11 @@ func give(ctx context.Context, tx *store.Tx, number parvis.AgentNumber, g store.
 	if len(names) > 0 {
 		e.Detail["units"] = strings.Join(names, ", ")
 	}
-	return e, tx.PutGrant(ctx, number, g)
+	return e, tx.PutGiven(ctx, number, g)
 }
 
 func take(ctx context.Context, tx *store.Tx, number parvis.AgentNumber, kind, name, event string) (parvis.Event, error) {
-	had, err := tx.DropGrant(ctx, number, kind, name)
+	had, err := tx.DropGiven(ctx, number, kind, name)
 	if err != nil || !had {
 		return parvis.Event{}, err
 	}

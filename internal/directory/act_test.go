@@ -145,7 +145,7 @@ func TestActs(t *testing.T) {
 		if !slices.Equal(a.Profiles, []parvis.ProfileID{parvis.Executive, parvis.ExtendedRights}) || a.Entitlements != nil || a.NewUnit != "Voirie" || !a.OffSince.Equal(clock.Now()) {
 			t.Errorf("%+v", a)
 		}
-		want := []store.Grant{{Kind: store.GrantRole, Name: "hr_officer", Units: []parvis.UnitPath{"Eau", "Voirie"}, Since: clock.Now(), By: it}}
+		want := []store.Given{{Kind: store.GivenRole, Name: "hr_officer", Units: []parvis.UnitPath{"Eau", "Voirie"}, Since: clock.Now(), By: it}}
 		if diff := cmp.Diff(want, agent(t, d, hr).Grants); diff != "" {
 			t.Error(diff)
 		}

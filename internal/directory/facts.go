@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -101,6 +102,9 @@ func (d *Directory) read(ctx context.Context, number parvis.AgentNumber) (packed
 
 // forget drops what the events make untrue.
 func (d *Directory) forget(events []parvis.Event) {
+	// Neither an opened session nor an opened application, nor what it was told,
+	// says anything new of the agent or of their proofs.
+	aside := [...]string{"session.", "app.", "grant.", "notice.", "consent."}
 	for i := range events {
 		e := &events[i]
 		switch {
@@ -108,9 +112,7 @@ func (d *Directory) forget(events []parvis.Event) {
 			for j := range d.facts {
 				d.facts[j].drop("")
 			}
-		case e.Agent == "" || strings.HasPrefix(e.Kind, "session.") || strings.HasPrefix(e.Kind, "app."):
-			// Neither an opened session nor an opened application says
-			// anything new of the agent or of their proofs.
+		case e.Agent == "" || slices.ContainsFunc(aside[:], func(kind string) bool { return strings.HasPrefix(e.Kind, kind) }):
 		default:
 			d.facts[maphash.String(seed, string(e.Agent))%shards].drop(e.Agent)
 		}

@@ -438,7 +438,7 @@ func TestTheListGoesOn(t *testing.T) {
 		town.agent("A100004", func(a *parvis.Agent) { a.ContractFrom = clock.Now().AddDate(-1, 0, 0) })
 		err := s.Write(t.Context(), func(tx *store.Tx) error {
 			tx.Record(parvis.Event{Kind: "agent.profile_granted", Agent: "A100004", Actor: "system"})
-			return tx.PutGrant(t.Context(), "A100004", store.Grant{Kind: store.GrantProfile, Name: string(parvis.SocialData), By: "system"})
+			return tx.PutGiven(t.Context(), "A100004", store.Given{Kind: store.GivenProfile, Name: string(parvis.SocialData), By: "system"})
 		})
 		if err != nil {
 			t.Fatal(err)

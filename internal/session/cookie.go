@@ -210,13 +210,8 @@ func (k *Keeper) visitOf(id parvis.SessionID, v *visit, f *facts, seen int64, c 
 // Session gives a session by its identifier, if it may be used now; false too
 // when that cannot be known. It is no use of it.
 func (k *Keeper) Session(ctx context.Context, id parvis.SessionID) (parvis.Session, bool) {
-	k.ready()
-	now := k.Clock().UnixMicro()
-	f, seen, err := k.find(ctx, id, anywhere, now)
-	if err != nil {
-		return parvis.Session{}, false
-	}
-	return k.unpack(id, &f, seen, now), true
+	s, err := k.Live(ctx, id)
+	return s, err == nil
 }
 
 // cookie reads the identifier that a request presents. Two cookies of one name

@@ -33,9 +33,12 @@ package session
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -210,15 +213,27 @@ func (k *Keeper) End(tx *store.Tx, id parvis.SessionID, why string) error {
 }
 
 func (k *Keeper) end(tx *store.Tx, row store.SessionRow, why string) error {
-	done, err := tx.EndSession(context.Background(), row.ID, why)
+	done, with, err := tx.EndSession(context.Background(), row.ID, why)
 	if err != nil || !done {
 		return err
 	}
 	tx.Record(parvis.Event{
 		Kind: "session.ended", Agent: row.Agent, Actor: actor(row.Agent, why), Channel: row.Channel,
-		Detail: map[string]string{"session": name(row.ID), "why": why},
+		Detail: counted(with, map[string]string{"session": name(row.ID), "why": why}),
 	})
 	return nil
+}
+
+// counted adds to what is recorded of an end how many grants ended with it,
+// and how many applications are to be told.
+func counted(with store.Ended, detail map[string]string) map[string]string {
+	if with.Grants > 0 {
+		detail["grants"] = strconv.FormatInt(with.Grants, 10)
+	}
+	if with.Notices > 0 {
+		detail["notices"] = strconv.FormatInt(with.Notices, 10)
+	}
+	return detail
 }
 
 // actor tells who ended a session: its owner, for the two words that say so.
@@ -229,8 +244,9 @@ func actor(a parvis.AgentNumber, why string) string {
 	return "system"
 }
 
-// EndAll ends every session of an agent but one (the zero identifier: all),
-// each with its event, and tells how many.
+// EndAll ends every session of an agent but one, each with its event, and tells
+// how many. With the zero identifier it ends them all, and what applications
+// were granted beyond a session too: nothing of the agent goes on.
 func (k *Keeper) EndAll(tx *store.Tx, number parvis.AgentNumber, except parvis.SessionID, why string) (int, error) {
 	k.ready()
 	rows, err := tx.SessionsOf(context.Background(), number, time.Time{})
@@ -247,7 +263,39 @@ func (k *Keeper) EndAll(tx *store.Tx, number parvis.AgentNumber, except parvis.S
 		}
 		ended++
 	}
+	if except != (parvis.SessionID{}) {
+		return ended, nil
+	}
+	with, err := tx.EndOfflineGrants(context.Background(), number, why)
+	if err != nil || with.Grants == 0 {
+		return ended, err
+	}
+	tx.Record(parvis.Event{
+		Kind: "grant.ended", Agent: number, Actor: actor(number, why),
+		Detail: counted(with, map[string]string{"why": why}),
+	})
 	return ended, nil
+}
+
+// Seen notes in memory that a session is used now, by way of an application
+// that the agent works in and that asked about them. One that is over, or that
+// memory does not know, stays as it is.
+func (k *Keeper) Seen(id parvis.SessionID) {
+	k.ready()
+	now := k.Clock().UnixMicro()
+	if f, seen, ok := k.table.session(id, anywhere); ok && f.gone == live && k.usable(&f, seen, now) {
+		k.table.touch(id, anywhere, now)
+	}
+}
+
+// SID is the name of a session for one application: 22 signs, which no other
+// application can compare with its own, and which stay when the session is
+// raised.
+func (k *Keeper) SID(s parvis.Session, app parvis.AppID) string {
+	var began [8]byte
+	binary.BigEndian.PutUint64(began[:], uint64(s.Began.UnixMicro())) //nolint:gosec // only bits
+	mac := k.Keys.MAC("session.sid", []byte(s.Agent), []byte(s.Channel), began[:], []byte(app))
+	return base64.RawURLEncoding.EncodeToString(mac[:16])
 }
 
 // List gives the sessions of an agent that may be used now, latest first, with

@@ -282,15 +282,23 @@ func (s *stamps) note(e *parvis.Event) {
 	switch e.Kind {
 	case "session.began", "session.seen", "session.extended", "session.forgotten", "app.entered", "app.refused":
 		return
-	case "policy.changed", "hr_file.imported":
+	case "policy.changed", "hr_file.imported", "app.changed", "app.removed":
 		s.whole.Store(true)
 		s.all.Add(1)
 	}
-	if e.Agent != "" && !strings.HasPrefix(e.Kind, "message.") {
+	if e.Agent != "" && !follows(e.Kind) {
 		i := stampOf(e.Agent)
 		s.again[i/64].Or(1 << (i % 64))
 		s.of[i].Add(1)
 	}
+}
+
+// follows tells whether a kind of event says what was told or granted after a
+// decision. Tokens are renewed every few minutes: none of them may cost the
+// agent's other doors their memory.
+func follows(kind string) bool {
+	family, _, _ := strings.Cut(kind, ".")
+	return family == "message" || family == "grant" || family == "notice" || family == "consent"
 }
 
 // settle moves once more every stamp that moved since it last ran. Followers

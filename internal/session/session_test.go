@@ -477,6 +477,9 @@ func TestVersionGrowsWithWhatIsRecorded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if alone := k.Version("A100001"); alone != v.Version {
+				t.Errorf("%d by the agent, %d by their visit", alone, v.Version)
+			}
 			return v.Version
 		}
 		first := at()

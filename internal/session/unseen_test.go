@@ -30,8 +30,9 @@ func TestUnseenEventsCloseMemory(t *testing.T) {
 		_, err1 := k.Of(of)
 		_, err2 := k.At(at, "paie")
 		_, err3 := k.Still(context.Background(), v, "paie")
+		_, err4 := k.Live(context.Background(), s.ID)
 		_, ok := k.Session(context.Background(), s.ID)
-		for i, err := range []error{err1, err2, err3} {
+		for i, err := range []error{err1, err2, err3, err4} {
 			if parvis.CodeOf(err) != want {
 				t.Errorf("question %d: %v, want code %q", i+1, err, want)
 			}

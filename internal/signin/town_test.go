@@ -125,7 +125,7 @@ func (t *town) agent(number parvis.AgentNumber, password string, change func(*pa
 			return err
 		}
 		for _, p := range a.Profiles {
-			if err := tx.PutGrant(ctx, number, store.Grant{Kind: store.GrantProfile, Name: string(p), By: "system", Since: tx.Now()}); err != nil {
+			if err := tx.PutGiven(ctx, number, store.Given{Kind: store.GivenProfile, Name: string(p), By: "system", Since: tx.Now()}); err != nil {
 				return err
 			}
 		}

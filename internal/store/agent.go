@@ -25,15 +25,15 @@ type AgentFilter struct {
 	Limit   int                // 0 for all
 }
 
-// The kinds of [Grant].
+// The kinds of [Given].
 const (
-	GrantRole        = "role"
-	GrantProfile     = "profile"
-	GrantEntitlement = "entitlement"
+	GivenRole        = "role"
+	GivenProfile     = "profile"
+	GivenEntitlement = "entitlement"
 )
 
-// Grant is what an agent was given by hand.
-type Grant struct {
+// Given is what an agent was given by hand.
+type Given struct {
 	Kind  string
 	Name  string
 	Units []parvis.UnitPath // a role may be limited to units; empty for everywhere
@@ -80,11 +80,11 @@ func scanAgent(scan func(...any) error) (parvis.Agent, error) {
 	a.DeceasedOn, a.MissingSince, a.OffSince = timeOf(deceased), timeOf(missing), timeOf(off)
 	for _, g := range strings.Fields(grants.String) {
 		switch kind, name, _ := strings.Cut(g, ":"); kind {
-		case GrantRole:
+		case GivenRole:
 			a.Roles = append(a.Roles, parvis.Role(name))
-		case GrantProfile:
+		case GivenProfile:
 			a.Profiles = append(a.Profiles, parvis.ProfileID(name))
-		case GrantEntitlement:
+		case GivenEntitlement:
 			a.Entitlements = append(a.Entitlements, parvis.AppID(name))
 		}
 	}
@@ -201,10 +201,10 @@ func (r reader) Stays(ctx context.Context, number parvis.AgentNumber) ([]UnitSta
 	}, `SELECT unit, since, until FROM agent_unit WHERE agent = $1 ORDER BY since DESC`, number)
 }
 
-// Grants lists what an agent was given, by kind and name.
-func (r reader) Grants(ctx context.Context, number parvis.AgentNumber) ([]Grant, error) {
-	return many(ctx, r, "store.Grants", func(scan func(...any) error) (Grant, error) {
-		var g Grant
+// Given lists what an agent was given, by kind and name.
+func (r reader) Given(ctx context.Context, number parvis.AgentNumber) ([]Given, error) {
+	return many(ctx, r, "store.Given", func(scan func(...any) error) (Given, error) {
+		var g Given
 		var units string
 		var since int64
 		if err := scan(&g.Kind, &g.Name, &units, &since, &g.By); err != nil {
@@ -325,14 +325,14 @@ func (tx *Tx) SetOff(ctx context.Context, number parvis.AgentNumber, since time.
 	return err
 }
 
-// PutGrant gives an agent something, or changes the units it is limited to.
-func (tx *Tx) PutGrant(ctx context.Context, number parvis.AgentNumber, g Grant) error {
+// PutGiven gives an agent something, or changes the units it is limited to.
+func (tx *Tx) PutGiven(ctx context.Context, number parvis.AgentNumber, g Given) error {
 	if g.Units == nil {
 		g.Units = []parvis.UnitPath{}
 	}
 	units, err := json.Marshal(g.Units)
 	if err != nil {
-		return internalf("store.PutGrant", "units: %w", err)
+		return internalf("store.PutGiven", "units: %w", err)
 	}
 	_, err = tx.exec(ctx, `INSERT INTO agent_grant (agent, kind, name, units, since, actor) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (agent, kind, name) DO UPDATE SET units = excluded.units, since = excluded.since, actor = excluded.actor`,
@@ -340,8 +340,8 @@ func (tx *Tx) PutGrant(ctx context.Context, number parvis.AgentNumber, g Grant) 
 	return err
 }
 
-// DropGrant takes something back, and tells whether the agent had it.
-func (tx *Tx) DropGrant(ctx context.Context, number parvis.AgentNumber, kind, name string) (bool, error) {
+// DropGiven takes something back, and tells whether the agent had it.
+func (tx *Tx) DropGiven(ctx context.Context, number parvis.AgentNumber, kind, name string) (bool, error) {
 	n, err := tx.exec(ctx, `DELETE FROM agent_grant WHERE agent = $1 AND kind = $2 AND name = $3`, number, kind, name)
 	return n > 0, err
 }

@@ -107,13 +107,13 @@ func TestGrants(t *testing.T) {
 		putAgents(t, s, &parvis.Agent{Number: "A1"}, &parvis.Agent{Number: "A2"})
 		err := s.Write(ctx, func(tx *store.Tx) error {
 			tx.Record(parvis.Event{Kind: "agent.role_granted"})
-			for _, g := range []store.Grant{
-				{Kind: store.GrantRole, Name: "hr_officer", Units: []parvis.UnitPath{"Eau/Études", "Voirie"}, By: "system"},
-				{Kind: store.GrantRole, Name: "auditor", By: "system"},
-				{Kind: store.GrantProfile, Name: "executive", By: "system"},
-				{Kind: store.GrantEntitlement, Name: "finances", By: "system"},
+			for _, g := range []store.Given{
+				{Kind: store.GivenRole, Name: "hr_officer", Units: []parvis.UnitPath{"Eau/Études", "Voirie"}, By: "system"},
+				{Kind: store.GivenRole, Name: "auditor", By: "system"},
+				{Kind: store.GivenProfile, Name: "executive", By: "system"},
+				{Kind: store.GivenEntitlement, Name: "finances", By: "system"},
 			} {
-				if err := tx.PutGrant(ctx, "A1", g); err != nil {
+				if err := tx.PutGiven(ctx, "A1", g); err != nil {
 					return err
 				}
 			}
@@ -129,7 +129,7 @@ func TestGrants(t *testing.T) {
 		err = s.Write(ctx, func(tx *store.Tx) error {
 			tx.Record(parvis.Event{Kind: "agent.role_revoked"})
 			for _, want := range []bool{true, false} {
-				if had, err := tx.DropGrant(ctx, "A1", store.GrantRole, "auditor"); err != nil || had != want {
+				if had, err := tx.DropGiven(ctx, "A1", store.GivenRole, "auditor"); err != nil || had != want {
 					t.Errorf("%v %v", had, err)
 				}
 			}
@@ -138,11 +138,11 @@ func TestGrants(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.Grants(ctx, "A1")
-		want := []store.Grant{
-			{Kind: store.GrantEntitlement, Name: "finances", Units: []parvis.UnitPath{}, Since: clock.Now(), By: "system"},
-			{Kind: store.GrantProfile, Name: "executive", Units: []parvis.UnitPath{}, Since: clock.Now(), By: "system"},
-			{Kind: store.GrantRole, Name: "hr_officer", Units: []parvis.UnitPath{"Eau/Études", "Voirie"}, Since: clock.Now(), By: "system"},
+		got, err := s.Given(ctx, "A1")
+		want := []store.Given{
+			{Kind: store.GivenEntitlement, Name: "finances", Units: []parvis.UnitPath{}, Since: clock.Now(), By: "system"},
+			{Kind: store.GivenProfile, Name: "executive", Units: []parvis.UnitPath{}, Since: clock.Now(), By: "system"},
+			{Kind: store.GivenRole, Name: "hr_officer", Units: []parvis.UnitPath{"Eau/Études", "Voirie"}, Since: clock.Now(), By: "system"},
 		}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Error(diff, err)

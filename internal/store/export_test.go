@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"time"
 )
@@ -55,4 +56,47 @@ func OpenBefore(ctx context.Context, o Options, version int64) error {
 		err = s.migrateTo(ctx, all[:n])
 	}
 	return errors.Join(err, write.Close(), read.Close())
+}
+
+// Statement is what was asked of the database, and with what.
+type Statement struct {
+	Query string
+	Args  []any
+}
+
+// Statements runs f in a transaction that is not committed and gives what it
+// asked of the database.
+func Statements(ctx context.Context, s *Store, f func(tx *Tx) error) ([]Statement, error) {
+	var all []Statement
+	var own error
+	done := errors.New("enough is known")
+	err := s.Write(ctx, func(tx *Tx) error {
+		tx.q = listener{tx.q, &all}
+		own = f(tx)
+		return done
+	})
+	if errors.Is(err, done) {
+		err = own
+	}
+	return all, err
+}
+
+type listener struct {
+	querier
+	all *[]Statement
+}
+
+func (l listener) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	*l.all = append(*l.all, Statement{query, args})
+	return l.querier.ExecContext(ctx, query, args...)
+}
+
+func (l listener) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	*l.all = append(*l.all, Statement{query, args})
+	return l.querier.QueryContext(ctx, query, args...)
+}
+
+func (l listener) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	*l.all = append(*l.all, Statement{query, args})
+	return l.querier.QueryRowContext(ctx, query, args...)
 }

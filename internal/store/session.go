@@ -101,8 +101,8 @@ func (tx *Tx) AddSession(ctx context.Context, s SessionRow) error {
 	return fail("store.AddSession", err)
 }
 
-// MoveSession gives a live session another identifier, with its visits, and
-// writes what was proved since. [parvis.CodeNotFound] when none is live.
+// MoveSession gives a live session another identifier, with its visits and its
+// grants, and writes what was proved since. [parvis.CodeNotFound] when none is live.
 func (tx *Tx) MoveSession(ctx context.Context, old parvis.SessionID, s parvis.Session) error {
 	const op = "store.MoveSession"
 	proofs, err := json.Marshal(s.Proofs)
@@ -116,6 +116,10 @@ func (tx *Tx) MoveSession(ctx context.Context, old parvis.SessionID, s parvis.Se
 	}
 	if err == nil {
 		_, err = tx.exec(ctx, `UPDATE host_session SET session = $1 WHERE session = $2`, s.ID[:], old[:])
+	}
+	if err == nil {
+		// Not their version: a renewal under way is not disturbed.
+		_, err = tx.exec(ctx, `UPDATE app_grant SET session = $1 WHERE session = $2 AND ended = 0`, s.ID[:], old[:])
 	}
 	return fail(op, err)
 }
@@ -136,10 +140,16 @@ func (tx *Tx) SeeSessions(ctx context.Context, at time.Time, ids ...parvis.Sessi
 	return n, fail("store.SeeSessions", err)
 }
 
-// EndSession ends a session for good and tells whether it was live.
-func (tx *Tx) EndSession(ctx context.Context, id parvis.SessionID, why string) (bool, error) {
+// EndSession ends a session for good, with its grants but those that outlive
+// it, queues the notices of these, and tells whether it was live and what ended
+// with it.
+func (tx *Tx) EndSession(ctx context.Context, id parvis.SessionID, why string) (bool, Ended, error) {
 	n, err := tx.exec(ctx, `UPDATE session SET ended = $1, why = $2 WHERE id = $3 AND ended = 0`, micros(tx.now), why, id[:])
-	return n > 0, fail("store.EndSession", err)
+	if err != nil || n == 0 {
+		return false, Ended{}, fail("store.EndSession", err)
+	}
+	ended, err := tx.endGrants(ctx, why, "session = $2 AND NOT offline", id[:])
+	return true, ended, err
 }
 
 // AddVisit keeps a new visit. It answers false, and keeps nothing, when its

@@ -41,7 +41,7 @@ func TestSeeSessions(t *testing.T) {
 					return err
 				}
 			}
-			_, err := tx.EndSession(ctx, ids[3], "signed_out")
+			_, _, err := tx.EndSession(ctx, ids[3], "signed_out")
 			return err
 		})
 		write(func(tx *store.Tx) error {

@@ -28,6 +28,9 @@
 //	held proof,
 //	code            proof.go       0009_proof
 //	link, request   verifier.go    0010_verifier, 0012_request
+//	application     app.go         0014_application
+//	grant, notice,
+//	document        grant.go, …    0015_grant, 0016_document
 //	standing        standing.go    of all these
 //
 // The rule for a noun: reads are methods of reader, so that they work on a
@@ -66,9 +69,9 @@ type Store struct {
 	reader
 	o      Options
 	engine engine
-	write  *sql.DB // one connection: the writer's
-	read   *sql.DB // connections that cannot write
-	conn   *sql.Conn
+	write  *sql.DB   // one connection: the writer's
+	read   *sql.DB   // connections that cannot write
+	conn   *prepared // of write, while it works
 
 	log    audit.Log // as of the last commit seen; the writer's alone
 	queue  chan *job

@@ -63,7 +63,7 @@ func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int64, error
 // border (tx.exec looks at it before each change).
 type txQuerier struct {
 	tx   *Tx
-	conn *sql.Conn
+	conn *prepared
 }
 
 func (q txQuerier) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
@@ -238,12 +238,14 @@ func (s *Store) serve(jobs []*job, grow bool) {
 func (s *Store) attempt(jobs *[]*job, grow bool) (err error) {
 	ctx := s.ctx
 	if s.conn == nil {
-		if s.conn, err = s.write.Conn(ctx); err != nil {
+		conn, err := s.write.Conn(ctx)
+		if err != nil {
 			return err
 		}
+		s.conn = &prepared{Conn: conn, keep: s.engine == onSQLite}
 	}
 	b := &batch{s: s, conn: s.conn}
-	if err := s.engine.begin(ctx, s.conn); err != nil {
+	if err := s.engine.begin(ctx, s.conn.Conn); err != nil {
 		s.rollback(ctx, err)
 		return err
 	}
@@ -285,7 +287,7 @@ func (s *Store) rollback(ctx context.Context, cause error) {
 // batch is one transaction under way.
 type batch struct {
 	s      *Store
-	conn   *sql.Conn
+	conn   *prepared
 	log    audit.Log
 	from   int64 // the position of its first event
 	hashes []tlog.Hash
