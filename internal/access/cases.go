@@ -36,6 +36,7 @@ import (
 //	passkeys of mobile (they belong to the site of that entrance; of all, unless said)
 //	temporary code until DATE TIME (one was handed over and not used)
 //	device known|validated|pending (the one of the request) · holds device … (another)
+//	open annuaire whole (what its reduced version does not do)
 //
 // The answer is "opens", "opens limited" or "refused CODE…"; then, each only if
 // wanted: "until DATE TIME" or "until further notice", all ways in order or "no
@@ -182,10 +183,11 @@ func (rd *caseReader) read(word string, rest []string) error {
 	case "on":
 		return rd.readOn(rest)
 	case "open":
-		if len(rest) != 1 || !rd.hasApp(parvis.AppID(rest[0])) {
+		name, whole := strings.CutSuffix(strings.Join(rest, " "), " whole")
+		if !rd.hasApp(parvis.AppID(name)) {
 			return fmt.Errorf("there is no application %q", strings.Join(rest, " "))
 		}
-		rd.now.request.App = parvis.AppID(rest[0])
+		rd.now.request.App, rd.now.request.Full = parvis.AppID(name), whole
 		return nil
 	}
 	return rd.readWant(word, rest)

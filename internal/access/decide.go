@@ -24,6 +24,7 @@ type Request struct {
 	At       time.Time
 	Proofs   []parvis.Proof // what was shown in this session; a later moment than At does not count
 	Device   parvis.Device  // the device of this request; zero when not known
+	Full     bool           // it needs what the reduced version of the application does not do
 
 	made []parvis.Change // second proofs that a way shows besides: they count where they can be made
 }
@@ -31,10 +32,7 @@ type Request struct {
 // noPermit stands for the absence of a permit, where a policy is to be named.
 const noPermit = "entitlement.none"
 
-// Decide answers a request: open or not, in a reduced version or not, until
-// when the answer holds, every reason of a refusal, and the policies that
-// determined it. It looks for no ways.
-func (p *Policy) Decide(r Request) parvis.Decision {
+func (p *policy) Decide(r Request) parvis.Decision {
 	q, ok := p.ask(r)
 	if !ok {
 		return parvis.Decision{Reasons: []parvis.Reason{{Code: parvis.WhyNotFound}}}
@@ -42,10 +40,7 @@ func (p *Policy) Decide(r Request) parvis.Decision {
 	return q.decision()
 }
 
-// Explain answers like [Policy.Decide], and adds to a refusal at most three
-// ways. No way means that nothing within the reach of agent, IT department, HR
-// or application owner opens it.
-func (p *Policy) Explain(r Request) parvis.Decision {
+func (p *policy) Explain(r Request) parvis.Decision {
 	q, ok := p.ask(r)
 	if !ok {
 		return p.Decide(r)
@@ -57,10 +52,7 @@ func (p *Policy) Explain(r Request) parvis.Decision {
 	return d
 }
 
-// Conditions lists every condition of an account at a moment, most telling
-// first, whatever application is meant: the account rules, and the lock, which
-// refuses strangers at the door but never a session that is already open.
-func (p *Policy) Conditions(a *parvis.Agent, st *parvis.Standing, at time.Time) []parvis.Reason {
+func (p *policy) Conditions(a *parvis.Agent, st *parvis.Standing, at time.Time) []parvis.Reason {
 	q := p.question(&p.plain, Request{Agent: a, Standing: st, At: at})
 	reasons := q.reasons(q.base.codes())
 	if q.r.Standing.LockedUntil.After(at) {
@@ -72,7 +64,7 @@ func (p *Policy) Conditions(a *parvis.Agent, st *parvis.Standing, at time.Time) 
 // question is one request under consideration: what is known, and what the
 // rules said of it. It belongs to one goroutine.
 type question struct {
-	p    *Policy
+	p    *policy
 	app  *application
 	r    Request
 	now  situation
@@ -86,7 +78,7 @@ type question struct {
 	picked  selection
 }
 
-func (p *Policy) ask(r Request) (*question, bool) {
+func (p *policy) ask(r Request) (*question, bool) {
 	i, ok := p.byID[r.App]
 	if !ok {
 		return nil, false
@@ -94,7 +86,7 @@ func (p *Policy) ask(r Request) (*question, bool) {
 	return p.question(&p.apps[i], r), true
 }
 
-func (p *Policy) question(app *application, r Request) *question {
+func (p *policy) question(app *application, r Request) *question {
 	if r.Agent == nil {
 		r.Agent = &parvis.Agent{}
 	}
@@ -223,7 +215,7 @@ var tellingFirst = [...]parvis.ReasonCode{
 	parvis.WhyAccountRestrictedAbsence, parvis.WhyAccountOffAssignment, "account_paused_security", parvis.WhyAccountLockedStaff,
 	parvis.WhyAgentAccountNotActivated, parvis.WhyVerifierMissing,
 	parvis.WhyPasswordCompromised, parvis.WhyPasswordExpiredAbsence, parvis.WhyPasswordExpiredPrivileged, parvis.WhyPasswordExpired,
-	parvis.WhyChannelUnknown, parvis.WhyChannelNotAllowed, parvis.WhyChannelNotAllowedProfile,
+	parvis.WhyChannelUnknown, parvis.WhyChannelNotAllowed, parvis.WhyChannelNotAllowedProfile, parvis.WhyAppReducedHere,
 	parvis.WhyAppNotAssigned, parvis.WhyChannelClosed,
 	parvis.WhyVPNPending, parvis.WhyDeviceNotRecognised, parvis.WhyVPNNotAuthorised,
 	parvis.WhySessionExpired, parvis.WhyFactorRequired, parvis.WhyFactorTooWeak, parvis.WhyStepUpRequired,

@@ -11,27 +11,18 @@ import (
 // enrolled (product.md section 5, step-up).
 const recentProof = 15 * time.Minute
 
-// Demand gives the second proof that everybody of the agent's profiles must
-// show for an application at an entrance: the strictest of profile, entrance
-// and application. With no application it is that of the entrance alone. What
-// is asked only from those who hold one is [Policy.Asked].
-func (p *Policy) Demand(a *parvis.Agent, app parvis.AppID, c parvis.Channel, at time.Time) parvis.Demand {
+func (p *policy) Demand(a *parvis.Agent, app parvis.AppID, c parvis.Channel, at time.Time) parvis.Demand {
 	binds, _ := p.demands(a, p.application(app), c, at)
 	return binds
 }
 
-// Asked is [Policy.Demand], and what is asked only from those who hold a second
-// proof that can be shown at this entrance: on the mobile portal, and where the
-// application says so. It is what a door asks for.
-func (p *Policy) Asked(a *parvis.Agent, st *parvis.Standing, app parvis.AppID, c parvis.Channel, at time.Time) parvis.Demand {
+func (p *policy) Asked(a *parvis.Agent, st *parvis.Standing, app parvis.AppID, c parvis.Channel, at time.Time) parvis.Demand {
 	r := Request{Agent: a, Standing: st, App: app, Channel: c, At: at}
 	_, strongest := p.heldAt(&r)
 	return p.asked(&r, strongest)
 }
 
-// Announced gives the next change of [Policy.Demand] that has a date, whose
-// From says when; zero when there is none.
-func (p *Policy) Announced(a *parvis.Agent, app parvis.AppID, c parvis.Channel, at time.Time) parvis.Demand {
+func (p *policy) Announced(a *parvis.Agent, app parvis.AppID, c parvis.Channel, at time.Time) parvis.Demand {
 	binds, next := p.demands(a, p.application(app), c, at)
 	if next.Strength == binds.Strength && next.MaxAge == binds.MaxAge {
 		return parvis.Demand{}
@@ -39,24 +30,18 @@ func (p *Policy) Announced(a *parvis.Agent, app parvis.AppID, c parvis.Channel, 
 	return next
 }
 
-// VerifierMode gives the part that the second account has for an agent at an
-// entrance.
-func (p *Policy) VerifierMode(a *parvis.Agent, c parvis.Channel) parvis.VerifierMode {
+func (p *policy) VerifierMode(a *parvis.Agent, c parvis.Channel) parvis.VerifierMode {
 	return parvis.StrictestVerifier(p.verifierRules, a, c)
 }
 
-// Site gives the site whose passkeys can be shown at an entrance; empty when
-// none can, or when the catalogue names no sites at all.
-func (p *Policy) Site(c parvis.Channel) string { return p.sites[c] }
+func (p *policy) Site(c parvis.Channel) string { return p.sites[c] }
 
-// EnrolHere tells whether somebody who holds no second proof may enrol the
-// first one at this entrance, with nothing but a password.
-func (p *Policy) EnrolHere(c parvis.Channel) bool { return p.enrolHere[c] }
+func (p *policy) EnrolHere(c parvis.Channel) bool { return p.enrolHere[c] }
 
 // nowhere is the application of a question about no application.
 var nowhere parvis.App
 
-func (p *Policy) application(id parvis.AppID) *parvis.App {
+func (p *policy) application(id parvis.AppID) *parvis.App {
 	if i, ok := p.byID[id]; ok {
 		return &p.apps[i].App
 	}
@@ -73,7 +58,7 @@ func demandOf(app *parvis.App) parvis.Demand {
 }
 
 // demands gives what binds at a moment, and the next dated change of it.
-func (p *Policy) demands(a *parvis.Agent, app *parvis.App, c parvis.Channel, at time.Time) (binds, next parvis.Demand) {
+func (p *policy) demands(a *parvis.Agent, app *parvis.App, c parvis.Channel, at time.Time) (binds, next parvis.Demand) {
 	binds, next = parvis.Demanded(p.declared, a, c, at)
 	always := demandOf(app)
 	if c == parvis.VPN { // the tunnel joins the organisation's own network (product.md section 5)
@@ -95,7 +80,7 @@ func strictest(d, o parvis.Demand) parvis.Demand {
 }
 
 // asked is what this request must show. Strongest is what the agent holds here.
-func (p *Policy) asked(r *Request, strongest int) parvis.Demand {
+func (p *policy) asked(r *Request, strongest int) parvis.Demand {
 	app := p.application(r.App)
 	d, _ := p.demands(r.Agent, app, r.Channel, r.At)
 	if strongest > 0 && (r.Channel == parvis.Mobile || slices.Contains(app.SecondOn, r.Channel)) {
@@ -106,13 +91,13 @@ func (p *Policy) asked(r *Request, strongest int) parvis.Demand {
 
 // usable tells whether a kind that the agent holds can be shown at an entrance.
 // A passkey answers to its own site and to no other (WebAuthn §5.1.4.1).
-func (p *Policy) usable(k parvis.ProofKind, st *parvis.Standing, c parvis.Channel) bool {
+func (p *policy) usable(k parvis.ProofKind, st *parvis.Standing, c parvis.Channel) bool {
 	return k != parvis.Passkey || p.sites == nil || p.sites[c] != "" && slices.Contains(st.Sites, p.sites[c])
 }
 
 // heldAt gives the kinds that the agent holds and can show at the entrance of a
 // request, and the strength of the strongest second proof among them.
-func (p *Policy) heldAt(r *Request) (kinds kindSet, strongest int) {
+func (p *policy) heldAt(r *Request) (kinds kindSet, strongest int) {
 	for _, k := range r.Standing.Enrolled {
 		if p.usable(k, r.Standing, r.Channel) {
 			kinds.add(k)
@@ -129,7 +114,7 @@ func (p *Policy) heldAt(r *Request) (kinds kindSet, strongest int) {
 }
 
 // shownAt gives the proofs that were shown, and those that would be.
-func (p *Policy) shownAt(r *Request) []parvis.Proof {
+func (p *policy) shownAt(r *Request) []parvis.Proof {
 	all := slices.Clip(r.Proofs)
 	for _, c := range r.made {
 		if p.canMake(r, c) {
@@ -150,7 +135,7 @@ func made(c parvis.Change) parvis.ProofKind {
 // canMake tells whether a second proof, or the verifier's word, can be shown at
 // the entrance of a request: one that is held, one that somebody hands over in
 // person, or one that may be enrolled there and then.
-func (p *Policy) canMake(r *Request, c parvis.Change) bool {
+func (p *policy) canMake(r *Request, c parvis.Change) bool {
 	k, st := made(c), r.Standing
 	if k == parvis.Passkey && p.sites != nil && p.sites[r.Channel] == "" {
 		return false
@@ -172,7 +157,7 @@ func (p *Policy) canMake(r *Request, c parvis.Change) bool {
 // a request: the first one where the organisation allows it; another one after
 // one that can be shown there; and either once a second proof was shown, be it
 // a temporary code (product.md section 4, rule 7).
-func (p *Policy) mayEnrol(r *Request) bool {
+func (p *policy) mayEnrol(r *Request) bool {
 	recent := func(pr parvis.Proof) bool {
 		return pr.Kind.Second() && !pr.At.After(r.At) && r.At.Sub(pr.At) < recentProof
 	}

@@ -138,13 +138,13 @@ func TestEnrollingIsATrueStep(t *testing.T) {
 		{"another, after a passkey of this site", holds(parvis.Passkey), parvis.Mobile, nil, true},
 	} {
 		r := Request{Agent: &parvis.Agent{Number: "A1"}, Standing: &x.standing, Channel: x.channel, At: at, Proofs: x.proofs}
-		if got := p.mayEnrol(&r); got != x.want {
+		if got := p.loaded().mayEnrol(&r); got != x.want {
 			t.Errorf("%s: %v", x.name, got)
 		}
 	}
 	// No passkey is offered where no site could answer.
 	r := Request{Agent: &parvis.Agent{Number: "A1"}, Standing: &parvis.Standing{}, Channel: parvis.VPN, At: at}
-	if p.canMake(&r, parvis.Change{Kind: parvis.ChangeProof, To: "passkey", By: parvis.ByITContact}) {
+	if p.loaded().canMake(&r, parvis.Change{Kind: parvis.ChangeProof, To: "passkey", By: parvis.ByITContact}) {
 		t.Error("a passkey at an entrance without a site")
 	}
 }

@@ -24,10 +24,10 @@
 // everybody to a draft, by the same decisions.
 //
 // Life cycle: [New] checks everything and reports all faults together, with
-// file and line; the [Policy] it gives never changes and may be shared. New
-// facts or rules mean a new Policy and [Held.Clear].
+// file and line; the [Policy] it gives may be shared. New facts or rules mean a
+// new Policy, which takes the place of the old one with [Policy.Replace].
 //
 // Order of reasons, most telling first: state of the account, activation,
-// second account, password, channel, entitlement, hours, device, proof; any
+// second account, password, channel and what is reduced there, entitlement, hours, device, proof; any
 // other code after these, in the order of the closed list.
 package access

@@ -38,15 +38,18 @@ const (
 	secondAge
 	deviceKnown
 	deviceValidated
+	whole
 	countOfFacts = iota - 1
 )
 
 // factNames are the words of policies/schema.cedarschema. Maps of at most 14
-// and 8 words are the small ones, and every decision makes one of each.
+// and 8 words are the small ones, and every decision makes one of each: so the
+// ninth word of the context is there only when it says something.
 var factNames = [countOfFacts]types.String{
 	"state", "activated", "off_assignment", "password", "password_leaked", "verifier", "sensitive", "enrolled",
 	"second_held", "vpn_device", "employer", "category", "job", "entitlements",
 	"channel", "office_open", "proofs", "second_demanded", "second_shown", "second_age_s", "device_known", "device_validated",
+	"whole",
 }
 
 // factSet is a set of facts, one bit each.
@@ -81,7 +84,13 @@ func (s *situation) changed(o *situation) factSet {
 
 // record gives the facts from first to last as Cedar wants them.
 func (s *situation) record(first, last fact) types.Record {
-	m := make(types.RecordMap, last-first+1)
+	known := 0
+	for i := first; i <= last; i++ {
+		if s[i] != nil {
+			known++
+		}
+	}
+	m := make(types.RecordMap, known)
 	for i := first; i <= last; i++ {
 		if s[i] != nil {
 			m[factNames[i]] = s[i]
@@ -122,7 +131,7 @@ func kindSets() []types.Value {
 }
 
 // situation gathers the facts of a request.
-func (p *Policy) situation(r *Request) situation {
+func (p *policy) situation(r *Request) situation {
 	a, st := r.Agent, r.Standing
 	demanding := p.anyProfile(a, func(pr parvis.Profile) bool { return pr.Sensitive }, true)
 	var s situation
@@ -140,6 +149,9 @@ func (p *Policy) situation(r *Request) situation {
 
 	s[channel] = types.String(r.Channel)
 	s[officeOpen] = types.Boolean(p.calendar.Open(r.At, a.Unit))
+	if r.Full {
+		s[whole] = yes
+	}
 	p.proofFacts(&s, r)
 	p.deviceFacts(&s, r)
 	return s
@@ -147,7 +159,7 @@ func (p *Policy) situation(r *Request) situation {
 
 // anyProfile tells whether one of the agent's profiles satisfies ask. A profile
 // that nobody declared is unknown: it answers unknown.
-func (p *Policy) anyProfile(a *parvis.Agent, ask func(parvis.Profile) bool, unknown bool) bool {
+func (p *policy) anyProfile(a *parvis.Agent, ask func(parvis.Profile) bool, unknown bool) bool {
 	for _, id := range profilesOf(a) {
 		pr, ok := p.profiles[id]
 		if ok && ask(pr) || !ok && unknown && id != parvis.Standard {
@@ -167,7 +179,7 @@ func profilesOf(a *parvis.Agent) []parvis.ProfileID {
 	return a.Profiles
 }
 
-func (p *Policy) passwordAt(a *parvis.Agent, st *parvis.Standing, at time.Time) types.Value {
+func (p *policy) passwordAt(a *parvis.Agent, st *parvis.Standing, at time.Time) types.Value {
 	end := st.PasswordExpires
 	away := a.Absence != parvis.NoAbsence && !a.AbsenceFrom.IsZero() && !end.Before(a.AbsenceFrom) &&
 		(a.AbsenceUntil.IsZero() || end.Before(a.AbsenceUntil.AddDate(0, 0, 1)))
@@ -183,7 +195,7 @@ func (p *Policy) passwordAt(a *parvis.Agent, st *parvis.Standing, at time.Time) 
 }
 
 // verifierAt says what the second account lacks at an entrance.
-func (p *Policy) verifierAt(a *parvis.Agent, st *parvis.Standing, c parvis.Channel) types.Value {
+func (p *policy) verifierAt(a *parvis.Agent, st *parvis.Standing, c parvis.Channel) types.Value {
 	switch mode := p.VerifierMode(a, c); {
 	case mode != parvis.VerifierFirst && mode != parvis.VerifierEach:
 		return types.String("free")
@@ -196,7 +208,7 @@ func (p *Policy) verifierAt(a *parvis.Agent, st *parvis.Standing, c parvis.Chann
 }
 
 // proofFacts places what is held, demanded and shown on one scale of strengths.
-func (p *Policy) proofFacts(s *situation, r *Request) {
+func (p *policy) proofFacts(s *situation, r *Request) {
 	held, strongest := p.heldAt(r)
 	shown := p.shownAt(r)
 	demanded := p.asked(r, strongest)
@@ -230,7 +242,7 @@ func (p *Policy) proofFacts(s *situation, r *Request) {
 	}
 }
 
-func (p *Policy) deviceFacts(s *situation, r *Request) {
+func (p *policy) deviceFacts(s *situation, r *Request) {
 	d := &r.Device
 	known := d.ID != "" && (d.Agent == "" || d.Agent == r.Agent.Number) // somebody else's device proves nothing
 	s[deviceKnown] = types.Boolean(known)

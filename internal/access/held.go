@@ -29,6 +29,7 @@ type Held struct {
 // HeldKey names a held decision: [Policy.HeldKey] makes it.
 type HeldKey struct {
 	session parvis.SessionID
+	era     uint32 // of the policy: its applications have other numbers in another
 	app     uint16
 	channel uint8
 }
@@ -59,9 +60,7 @@ func NewHeld(size int) *Held {
 	return h
 }
 
-// HeldKey gives the key under which the decision about an application is held.
-// It is false for an application or a channel that nobody knows.
-func (p *Policy) HeldKey(s parvis.SessionID, app parvis.AppID, c parvis.Channel) (HeldKey, bool) {
+func (p *policy) HeldKey(s parvis.SessionID, app parvis.AppID, c parvis.Channel) (HeldKey, bool) {
 	i, ok := p.byID[app]
 	k := HeldKey{session: s, app: uint16(i)} // i < maxApps
 	switch c {

@@ -16,7 +16,7 @@ type Impact struct {
 	Deadlines []Deadline           // announced demands that somebody could not meet today, soonest first
 	Stranded  []parvis.AgentNumber // who had a way into something, and would have none into anything
 
-	before, after *Policy
+	before, after *policy
 	at            time.Time
 	apps          []parvis.AppID
 	opened        map[parvis.AppID]bool // somebody opens it before
@@ -44,10 +44,10 @@ type Deadline struct {
 // NewImpact compares two policies at a moment. Office hours are those of that moment.
 func NewImpact(before, after *Policy, at time.Time) *Impact {
 	i := &Impact{
-		before: before, after: after, at: at,
+		before: before.loaded(), after: after.loaded(), at: at,
 		opened: map[parvis.AppID]bool{}, reached: map[parvis.AppID]bool{}, losers: map[parvis.AppID][]Request{},
 	}
-	for _, p := range []*Policy{before, after} {
+	for _, p := range []*policy{i.before, i.after} {
 		for n := range p.apps {
 			if id := p.apps[n].ID; !slices.Contains(i.apps, id) {
 				i.apps = append(i.apps, id)
@@ -143,7 +143,7 @@ func (i *Impact) Finish() (closed []parvis.AppID) {
 
 // everythingShown is the request of an agent who shows all that they hold and
 // can show at an entrance, from the device that IT validated.
-func (p *Policy) everythingShown(a *parvis.Agent, st *parvis.Standing, app parvis.AppID, c parvis.Channel, at time.Time) Request {
+func (p *policy) everythingShown(a *parvis.Agent, st *parvis.Standing, app parvis.AppID, c parvis.Channel, at time.Time) Request {
 	r := Request{Agent: a, Standing: st, App: app, Channel: c, At: at}
 	r.Proofs = append(r.Proofs, parvis.Proof{Kind: parvis.Password, At: at})
 	for _, k := range st.Enrolled {
@@ -161,7 +161,7 @@ func (p *Policy) everythingShown(a *parvis.Agent, st *parvis.Standing, app parvi
 }
 
 // reaches tells whether anything opens for an agent, or has a way.
-func (p *Policy) reaches(a *parvis.Agent, st *parvis.Standing, at time.Time) bool {
+func (p *policy) reaches(a *parvis.Agent, st *parvis.Standing, at time.Time) bool {
 	for n := range p.apps {
 		for _, c := range parvis.Channels() {
 			if p.hasWay(p.everythingShown(a, st, p.apps[n].ID, c, at)) {
@@ -174,7 +174,7 @@ func (p *Policy) reaches(a *parvis.Agent, st *parvis.Standing, at time.Time) boo
 
 // hasWay tells whether a request opens, or would after changes that somebody
 // can make.
-func (p *Policy) hasWay(r Request) bool {
+func (p *policy) hasWay(r Request) bool {
 	q, ok := p.ask(r)
 	return ok && (q.base.open() || len(q.search(1)) > 0)
 }

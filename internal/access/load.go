@@ -62,7 +62,7 @@ type rule struct {
 
 // load reads the shipped policies and the organisation's into rules, sorted by
 // name, or says everything that is wrong with them.
-func (p *Policy) load(schema []byte, own []Source) ([]*rule, error) {
+func (p *policy) load(schema []byte, own []Source) ([]*rule, error) {
 	validator, err := readSchema(schema)
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (p *Policy) load(schema []byte, own []Source) ([]*rule, error) {
 }
 
 // check makes a rule of a policy and lists what is wrong with it.
-func (p *Policy) check(cp *cedar.Policy, file string, v *validate.Validator) (*rule, []string) {
+func (p *policy) check(cp *cedar.Policy, file string, v *validate.Validator) (*rule, []string) {
 	notes := cp.Annotations()
 	r := &rule{
 		id: types.PolicyID(notes["id"]), file: file, policy: cp, reason: parvis.ReasonCode(notes["reason"]), reads: firstTime,
@@ -135,7 +135,7 @@ func (p *Policy) check(cp *cedar.Policy, file string, v *validate.Validator) (*r
 
 // look walks through the policy: which facts it reads, which ages it compares
 // with, and whether what it names exists.
-func (p *Policy) look(r *rule, tree *ast.Policy) (said []string) {
+func (p *policy) look(r *rule, tree *ast.Policy) (said []string) {
 	whole, loose := 0, 0 // uses of the context as a whole, of the age outside a plain comparison
 	ast.Inspect(eval.PolicyToNode(tree), func(n ast.IsNode) bool {
 		switch n := n.(type) {
@@ -216,7 +216,7 @@ func (r *rule) read(n ast.StrOpNode, whole *int) {
 
 // names says what is wrong with an entity that a policy names. A rule about an
 // application or a profile that does not exist is a slip of the pen.
-func (p *Policy) names(v types.Value) string {
+func (p *policy) names(v types.Value) string {
 	uid, ok := v.(types.EntityUID)
 	if !ok {
 		return ""

@@ -35,9 +35,8 @@ type Source struct {
 	Text []byte
 }
 
-// Policy decides. It never changes, and may be used by any number of
-// goroutines at once.
-type Policy struct {
+// policy is rules and facts as they were loaded. It never changes.
+type policy struct {
 	apps             []application
 	byID             map[parvis.AppID]int
 	plain            application // no application at all, under the account rules only: see Conditions
@@ -71,7 +70,7 @@ type application struct {
 // gives a Policy that can decide. All faults are reported together, each with
 // its file and line, in one error of code invalid.
 func New(c Catalog, own ...Source) (*Policy, error) {
-	p := &Policy{
+	p := &policy{
 		byID:             make(map[parvis.AppID]int, len(c.Apps)),
 		profiles:         make(map[parvis.ProfileID]parvis.Profile, len(c.Profiles)),
 		declared:         c.Profiles,
@@ -108,7 +107,7 @@ func New(c Catalog, own ...Source) (*Policy, error) {
 		return nil, &parvis.Error{Code: parvis.CodeInvalid, Op: "access.New", Err: err}
 	}
 	p.index(rules)
-	return p, nil
+	return holding(p), nil
 }
 
 var errNoCalendar = errors.New("the catalogue has no calendar")
@@ -116,7 +115,7 @@ var errNoCalendar = errors.New("the catalogue has no calendar")
 // maxApps keeps the place of an application within 16 bits, for [HeldKey].
 const maxApps = 1 << 16
 
-func (p *Policy) add(app parvis.App) error {
+func (p *policy) add(app parvis.App) error {
 	if _, twice := p.byID[app.ID]; twice || app.ID == "" {
 		return fmt.Errorf("application %q: the name is empty or used twice", app.ID)
 	}
@@ -133,7 +132,7 @@ func (p *Policy) add(app parvis.App) error {
 	return nil
 }
 
-func (p *Policy) appEntity(app *parvis.App) types.Entity {
+func (p *policy) appEntity(app *parvis.App) types.Entity {
 	var closes []parvis.Channel
 	for _, c := range parvis.Channels() {
 		if p.channelHours[c] {
@@ -168,7 +167,7 @@ func channelSet(channels []parvis.Channel) types.Set {
 }
 
 // index gives every application the rules that can concern it.
-func (p *Policy) index(rules []*rule) {
+func (p *policy) index(rules []*rule) {
 	p.rules = make(map[types.PolicyID]*rule, len(rules))
 	for _, r := range rules {
 		p.rules[r.id] = r
@@ -203,8 +202,7 @@ func (a *application) concern(rules []*rule) {
 	a.ages = slices.Compact(a.ages)
 }
 
-// App gives the application of that name.
-func (p *Policy) App(id parvis.AppID) (parvis.App, bool) {
+func (p *policy) App(id parvis.AppID) (parvis.App, bool) {
 	i, ok := p.byID[id]
 	if !ok {
 		return parvis.App{}, false
@@ -212,8 +210,7 @@ func (p *Policy) App(id parvis.AppID) (parvis.App, bool) {
 	return p.apps[i].App, true
 }
 
-// Apps lists the applications in the order of the catalogue.
-func (p *Policy) Apps() []parvis.App {
+func (p *policy) Apps() []parvis.App {
 	all := make([]parvis.App, len(p.apps))
 	for i := range p.apps {
 		all[i] = p.apps[i].App

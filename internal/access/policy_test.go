@@ -89,7 +89,7 @@ func TestCatalogFaults(t *testing.T) {
 	if _, err := New(c); parvis.CodeOf(err) != parvis.CodeInvalid {
 		t.Errorf("an application without a name: %v", err)
 	}
-	p := &Policy{byID: map[parvis.AppID]int{}, apps: make([]application, maxApps)}
+	p := &policy{byID: map[parvis.AppID]int{}, apps: make([]application, maxApps)}
 	if err := p.add(parvis.App{ID: "one-too-many"}); err == nil {
 		t.Error("the applications no longer fit 16 bits")
 	}
@@ -173,7 +173,9 @@ when { resource.proof_max_age * 9223372036854775807 != 0 };`)})
 // What each sentence has to say besides its words.
 func TestMomentsOfReasons(t *testing.T) {
 	p := mustNew(t, city(t))
-	day := func(m time.Month, d int) time.Time { return time.Date(2026, m, d, 0, 0, 0, 0, p.calendar.Zone) }
+	day := func(m time.Month, d int) time.Time {
+		return time.Date(2026, m, d, 0, 0, 0, 0, p.loaded().calendar.Zone)
+	}
 	for _, c := range []struct {
 		name   string
 		change func(*Request)
@@ -325,7 +327,7 @@ func TestTheDeviceComesAlong(t *testing.T) {
 // The order of a policy that stops early is Cedar's business; ours is to stop.
 func TestSelectionStops(t *testing.T) {
 	p := mustNew(t, city(t))
-	s := selection(p.apps[0].forbids)
+	s := selection(p.loaded().apps[0].forbids)
 	seen := 0
 	for range s.All() {
 		seen++
@@ -340,7 +342,7 @@ func TestSelectionStops(t *testing.T) {
 // codes whose place is chosen.
 func TestEveryReasonHasItsPlace(t *testing.T) {
 	p := mustNew(t, city(t))
-	for id, r := range p.rules {
+	for id, r := range p.loaded().rules {
 		if r.reason != "" && rank(r.reason) >= len(tellingFirst) {
 			t.Errorf("%s says %s, which has no place among the telling ones", id, r.reason)
 		}

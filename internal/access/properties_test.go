@@ -31,7 +31,7 @@ func someRules(t *rapid.T, apps []parvis.App) Source {
 		`principal.state == "restricted_hr"`, `principal.state != "active"`, `principal.category == "external"`,
 		`principal.password == "expired"`, `principal.sensitive`, `principal.vpn_device == "pending"`,
 		`principal.entitlements.contains(resource)`, `principal in Unit::"ville/a"`, `principal.off_assignment`,
-		`resource.hr_service`, `resource.second && principal.second_held < 2`, `resource.closes_on.contains(context.channel)`, `principal.verifier == "each"`,
+		`resource.hr_service`, `resource.second && principal.second_held < 2`, `resource.closes_on.contains(context.channel)`, `context has whole`, `principal.verifier == "each"`,
 		`context.second_demanded > 1`, `context.proofs.contains("verifier")`, `principal.enrolled.contains("passkey")`,
 	}
 	whom := []string{`principal`, `principal in Unit::"ville/a"`, `principal in Profile::"executive"`, `principal == Agent::"A1"`, `principal in Agent::"A1"`, `principal is Agent in Unit::"ville"`}
@@ -116,6 +116,7 @@ func someRequest(t *rapid.T, apps []parvis.App) Request {
 		Agent: a, Standing: st, App: pick(t, "app", apps...).ID, At: around.Add(time.Duration(rapid.IntRange(0, 7*24*60).Draw(t, "minutes")) * time.Minute),
 		Channel: pick[parvis.Channel](t, "channel", parvis.Internal, parvis.VPN, parvis.Mobile, "", "kiosk"), Device: device("device"),
 	}
+	r.Full = chance(t, "whole", 30)
 	for _, k := range kinds("shown") {
 		r.Proofs = append(r.Proofs, parvis.Proof{Kind: k, At: r.At.Add(-time.Duration(rapid.IntRange(-600, 3600).Draw(t, "ago")) * time.Second)})
 	}
@@ -160,16 +161,16 @@ func someCatalog(t *rapid.T) Catalog {
 	return c
 }
 
-func someCase(t *rapid.T) (*Policy, Request) {
+func someCase(t *rapid.T) (*policy, Request) {
 	c := someCatalog(t)
 	p, err := New(c, someRules(t, c.Apps))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, someRequest(t, c.Apps)
+	return p.loaded(), someRequest(t, c.Apps)
 }
 
-func (p *Policy) after(r Request, changes []parvis.Change) Request {
+func (p *policy) after(r Request, changes []parvis.Change) Request {
 	for _, c := range changes {
 		r = p.apply(r, c)
 	}
@@ -246,6 +247,8 @@ func TestDecisionsAreAlwaysTheSame(t *testing.T) {
 			t.Fatalf("open=%v with reasons %v", decided.Open, decided.Codes())
 		case decided.Limited && !decided.Open:
 			t.Fatal("limited, but not open")
+		case decided.Limited && r.Full:
+			t.Fatal("the whole version, opened limited")
 		case len(decided.Policies) == 0 || !slices.IsSorted(decided.Policies):
 			t.Fatalf("policies %v", decided.Policies)
 		}

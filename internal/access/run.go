@@ -8,9 +8,7 @@ import (
 	"parvis"
 )
 
-// Run puts cases to the policy and says in words where the answer is not the
-// one written down: at most one line per statement of a case, none when all hold.
-func (p *Policy) Run(cases []Case) []string {
+func (p *policy) Run(cases []Case) []string {
 	var wrong []string
 	for i := range cases {
 		c := &cases[i]
@@ -21,7 +19,7 @@ func (p *Policy) Run(cases []Case) []string {
 	return wrong
 }
 
-func (p *Policy) differences(c *Case) (wrong []string) {
+func (p *policy) differences(c *Case) (wrong []string) {
 	compare := func(want, got string) {
 		if want != got {
 			wrong = append(wrong, fmt.Sprintf("expected %q, got %q", want, got))

@@ -327,7 +327,7 @@ func (q *question) moments() []parvis.Change {
 // apply gives the request as it would be once a change is made; the request
 // given is left as it was. The order in which changes are applied does not
 // matter.
-func (p *Policy) apply(r Request, c parvis.Change) Request {
+func (p *policy) apply(r Request, c parvis.Change) Request {
 	switch c.Kind {
 	case parvis.ChangeChannel:
 		r.Channel = parvis.Channel(c.To)

@@ -34,6 +34,9 @@ func (c *Config) check() []Fault {
 	k.passkeys()
 	k.profiles()
 	k.applications()
+	for i, n := range c.Outbound {
+		k.prefix(fmt.Sprintf("applications_outbound[%d]", i), n)
+	}
 	if c.Import.MaxClosing < 0 || c.Import.MaxClosing > 100 {
 		k.fault("import.max_closing_percent", "a share between 0 and 100 is expected")
 	}
@@ -95,6 +98,9 @@ func (k *checker) organisation() {
 		} else if _, err := os.Stat(o.Logo); err != nil {
 			k.fault("organisation.logo", "there is no such file: %s", o.Logo)
 		}
+	}
+	if o.SIRET != "" && !parvis.SIRET(strings.Join(strings.Fields(o.SIRET), "")) {
+		k.fault("organisation.siret", "a SIRET of 14 digits whose sum holds is expected")
 	}
 	if len(o.Domains) == 0 {
 		k.warn("organisation.domains", "without domains the sign-in page cannot tell a professional address from another")
@@ -306,38 +312,3 @@ func (k *checker) profiles() {
 }
 
 var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
-func (k *checker) applications() {
-	seen := map[string]bool{}
-	for i, a := range k.Applications {
-		path := fmt.Sprintf("applications[%d]", i)
-		if !label.MatchString(a.ID) {
-			k.fault(path+".id", "a host label is expected: small letters, digits, hyphens")
-		} else if seen[a.ID] {
-			k.fault(path+".id", "%s is declared twice", a.ID)
-		}
-		seen[a.ID] = true
-		if a.Name.FR == "" || a.Name.EN == "" {
-			k.fault(path+".name", "a name in both languages is expected")
-		}
-		if u, err := url.Parse(a.Upstream); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			k.fault(path+".upstream", "an address such as http://127.0.0.1:9001 is expected")
-		}
-		if len(a.Channels) == 0 {
-			k.warn(path+".channels", "%s opens nowhere: nothing is open by default", a.ID)
-		}
-		k.channels(path+".channels", a.Channels)
-		k.channels(path+".reduced_on", a.Reduced)
-		k.channels(path+".second_proof_when_enrolled_on", a.SecondOn)
-		for _, r := range a.Reduced {
-			if !slices.Contains(a.Channels, r) {
-				k.fault(path+".reduced_on", "%s is not among its channels", r)
-			}
-		}
-		k.duration(path+".proof_max_age", a.ProofMaxAge)
-		k.strength(path+".second_proof_strength", a.Strength)
-		if a.Strength != "" && !a.Second && len(a.SecondOn) == 0 {
-			k.fault(path+".second_proof_strength", "%s asks for no second proof", a.ID)
-		}
-	}
-}

@@ -20,6 +20,7 @@ type Config struct {
 	Passkeys     Passkeys     `yaml:"passkeys" doc:"Passkeys."`
 	Profiles     []Profile    `yaml:"profiles" doc:"Sets of demands; the strictest wins. Empty: the four that are shipped."`
 	Applications []App        `yaml:"applications" doc:"What is behind the door."`
+	Outbound     []string     `yaml:"applications_outbound" doc:"Networks of the organisation that may be reached to fetch an application's keys or to tell it that a session ended; public ones always may."`
 	Policies     string       `yaml:"policies" doc:"Folder of the organisation's own .cedar files, added to the shipped ones."`
 	Log          Log          `yaml:"log" doc:"What is written on standard error."`
 
@@ -33,6 +34,7 @@ type Organisation struct {
 	Logo     string    `yaml:"logo" doc:"SVG or PNG file of the logo; empty for none."`
 	Language string    `yaml:"language" doc:"Language when a browser asks for neither: fr or en."`
 	Domains  []string  `yaml:"domains" doc:"Domains of professional mailboxes."`
+	SIRET    string    `yaml:"siret" doc:"Number of the main establishment, 14 digits: told of agents whose own is missing or wrong."`
 	Notice   Words     `yaml:"notice" doc:"Legal notice of the start page."`
 	Contacts []Contact `yaml:"contacts" doc:"Who helps, by role."`
 }
@@ -126,32 +128,6 @@ type Profile struct {
 	SMSUntil     string  `yaml:"sms_until" doc:"Of a sensitive profile: a text message is accepted as a second proof up to this day included, YYYY-MM-DD. Empty: never."`
 	RememberDays int     `yaml:"remember_days" doc:"A browser is not asked again for a second proof for so many days, up to 30; 0: never remembered."`
 	Second       Demands `yaml:"second" doc:"The second proof it demands, by entrance."`
-}
-
-// App is an application.
-type App struct {
-	ID          string   `yaml:"id" doc:"Host label: paie answers at paie.agents.example.org."`
-	Name        Words    `yaml:"name" doc:"Name to show."`
-	Purpose     Words    `yaml:"purpose" doc:"What it is for, in one sentence."`
-	Group       Words    `yaml:"group" doc:"The need under which the launcher shows it."`
-	Owner       Words    `yaml:"owner" doc:"Who grants it, with its article: la direction des finances."`
-	Upstream    string   `yaml:"upstream" doc:"Where it really is: http://127.0.0.1:9001"`
-	Channels    []string `yaml:"channels" doc:"Entrances through which it opens: internal, vpn, mobile."`
-	Reduced     []string `yaml:"reduced_on" doc:"Of those, where it opens in a reduced version."`
-	ReducedCan  Words    `yaml:"reduced_can" doc:"What the reduced version does."`
-	ReducedNot  Words    `yaml:"reduced_cannot" doc:"What it does not."`
-	Entitled    bool     `yaml:"entitlement" doc:"Only for agents who were given it."`
-	Second      bool     `yaml:"second_proof" doc:"It asks for a second proof."`
-	Strength    string   `yaml:"second_proof_strength" doc:"The least second proof it asks for: any (also a text message), no_sms, phishing_resistant (a passkey). Empty: any."`
-	SecondOn    []string `yaml:"second_proof_when_enrolled_on" doc:"Entrances where it asks for a second proof from agents who have one."`
-	DeviceVPN   bool     `yaml:"validated_device_on_vpn" doc:"On the VPN it asks for a device validated by IT."`
-	OfficeHours bool     `yaml:"office_hours" doc:"It opens during office hours only."`
-	ProofMaxAge string   `yaml:"proof_max_age" doc:"How old the second proof may be: 15m. Empty: the whole session."`
-	HRDocuments bool     `yaml:"hr_documents" doc:"Pay slips and certificates: open until the documents period ends."`
-	HRService   bool     `yaml:"hr_service" doc:"An HR self-service: open during long absences."`
-	PassHeaders []string `yaml:"pass_headers" doc:"Request headers it needs besides the usual ones. Identity and forwarding headers never pass."`
-	CrossOrigin bool     `yaml:"cross_origin_posts" doc:"It takes posts from other sites and defends itself; otherwise they are refused before it."`
-	Headers     bool     `yaml:"identity_headers" doc:"Also send Remote-User, Remote-Name, Remote-Email and Remote-Groups."`
 }
 
 // Log is what is logged.

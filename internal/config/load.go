@@ -15,15 +15,20 @@ import (
 
 // Fault is one thing wrong, or worth a warning, and where.
 type Fault struct {
+	File    string `json:"file,omitempty"` // of several, the one it stands in
 	Line    int    `json:"line,omitempty"` // 0 when the file says nothing about it
 	Path    string `json:"path"`
 	Message string `json:"message"`
 	Warning bool   `json:"warning"`
 }
 
-// String gives "line 12: entrances[0].listen: …".
+// String gives "line 12: entrances[0].listen: …", after the file when it is one
+// of several.
 func (f Fault) String() string {
 	var b strings.Builder
+	if f.File != "" {
+		b.WriteString(f.File + ": ")
+	}
 	if f.Line > 0 {
 		fmt.Fprintf(&b, "line %d: ", f.Line)
 	}

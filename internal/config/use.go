@@ -19,24 +19,6 @@ func (c *Config) Origins() map[parvis.Channel]string {
 	return all
 }
 
-// Apps gives the applications as the rest of the house knows them.
-func (c *Config) Apps() []parvis.App {
-	all := make([]parvis.App, len(c.Applications))
-	for i, a := range c.Applications {
-		age, _ := time.ParseDuration(a.ProofMaxAge) // checked by Parse; empty is no limit
-		all[i] = parvis.App{
-			ID: parvis.AppID(a.ID), Name: parvis.Words(a.Name), Purpose: parvis.Words(a.Purpose), Group: parvis.Words(a.Group),
-			Owner: parvis.Words(a.Owner), Upstream: a.Upstream,
-			Channels: channels(a.Channels), Reduced: channels(a.Reduced),
-			ReducedCan: parvis.Words(a.ReducedCan), ReducedNot: parvis.Words(a.ReducedNot),
-			Entitled: a.Entitled, Second: a.Second, SecondStrength: strengths[a.Strength], SecondOn: channels(a.SecondOn),
-			OnDeviceVPN: a.DeviceVPN, OfficeHours: a.OfficeHours, ProofMaxAge: parvis.Seconds(age.Seconds()),
-			HRDocuments: a.HRDocuments, HRService: a.HRService, PassHeaders: a.PassHeaders, CrossOrigin: a.CrossOrigin, Headers: a.Headers,
-		}
-	}
-	return all
-}
-
 // ProfileList gives the profiles as the rest of the house knows them.
 func (c *Config) ProfileList() []parvis.Profile {
 	zone, err := time.LoadLocation(c.Hours.Zone)
