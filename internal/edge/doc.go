@@ -13,6 +13,6 @@
 // Life of a request:
 //
 //	listener → Host known? (421) → origin → request name → protective headers
-//	→ cross-origin writes refused (RFC 9110 §9.2.1 methods excepted)
+//	→ cross-origin writes refused (RFC 9110 §9.2.1 methods and Programs excepted)
 //	→ portal or gateway → error writer
 package edge

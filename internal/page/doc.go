@@ -20,6 +20,7 @@
 //	desk      Table, Column, Cell, Empty, Confirm
 //	forms     Form, Field, Choices, Option, Strength, Identity, Button, Hidden
 //	proofs    Passkey, Drawing, Copyable, Codes
+//	leaving   AutoPost, Frames
 //	files     NewAssets(Brand), to serve at /assets/, /sw.js and /manifest.webmanifest
 //
 // Icons are named as in Tabler; those at hand are in assets/icons.

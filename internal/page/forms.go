@@ -18,6 +18,7 @@ type Button struct {
 	Name, Value      string // sent with the form when this button was used
 	Hidden           []Hidden
 	About            string // read after Text by screen readers when the same text is on several rows
+	Out              bool   // Href leads to another site; it is marked
 }
 
 // Hidden is a field that nobody types.

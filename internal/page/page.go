@@ -105,14 +105,15 @@ type Words struct {
 	Right, Missing                                          string // "En règle", "Manque"
 	Telephone, Hours                                        string
 	Reference                                               string
+	Elsewhere                                               string // read after a link that leads to another site
 }
 
 type ctxKey struct{}
 
 type around struct {
-	words   Words
-	faults  []Fault
-	passkey string // where the script of that piece is
+	words  Words
+	faults []Fault
+	assets *Assets // where the scripts of single pieces are
 }
 
 // Render writes the document.
@@ -122,7 +123,7 @@ func (p Page) Render(ctx context.Context, w io.Writer) error {
 	}
 	// The words travel with the rendering so that a piece can stand anywhere
 	// in a page without being handed them one by one.
-	ctx = context.WithValue(ctx, ctxKey{}, around{p.Chrome.Words, p.Errors, p.Chrome.Assets.path("passkey.js")})
+	ctx = context.WithValue(ctx, ctxKey{}, around{p.Chrome.Words, p.Errors, p.Chrome.Assets})
 	return document(p).Render(ctx, w)
 }
 
@@ -131,9 +132,12 @@ func words(ctx context.Context) Words {
 	return a.words
 }
 
-func scriptOf(ctx context.Context) string {
+func scriptOf(ctx context.Context, name string) string {
 	a, _ := ctx.Value(ctxKey{}).(around)
-	return a.passkey
+	if a.assets == nil {
+		return ""
+	}
+	return a.assets.path(name)
 }
 
 func faultOf(ctx context.Context, id string) string {

@@ -25,7 +25,7 @@ func rendered(t *testing.T, c templ.Component) string {
 
 func TestEveryScreenHoldsTheClaims(t *testing.T) {
 	for _, lang := range []string{"fr", "en"} {
-		for _, p := range testScreens(lang) {
+		for _, p := range append(testScreens(lang), testLeaving(lang)...) {
 			t.Run(lang+"/"+p.Screen, func(t *testing.T) {
 				out := rendered(t, p)
 				for _, f := range htmlcheck.Check([]byte(out)) {
@@ -87,7 +87,7 @@ func TestHostileTextsStayText(t *testing.T) {
 		`"><script>alert(1)</script>`, `' onload='alert(1)`, `</title><img src=x onerror=alert(1)>`, `javascript:alert(1)`, `--><svg onload=alert(1)>`,
 		`" onfocus="alert(1)" autofocus="`, "\x00<b>", `x" style="color:red`,
 	} {
-		for _, p := range testScreens("fr") {
+		for _, p := range append(testScreens("fr"), testLeaving("fr")...) {
 			clean := rendered(t, soil(reflect.ValueOf(p), "sain").Interface().(Page))
 			dirty := rendered(t, soil(reflect.ValueOf(p), hostile).Interface().(Page))
 			if got, want := len(tags.FindAllString(dirty, -1)), len(tags.FindAllString(clean, -1)); got != want {
@@ -190,6 +190,8 @@ func TestPiecesStandAlone(t *testing.T) {
 		Checklist{},
 		Matrix{},
 		Rows{},
+		AutoPost{},
+		Frames{},
 	} {
 		out := rendered(t, c)
 		if strings.Contains(out, "strength-99") || strings.Contains(out, "%!") {

@@ -65,6 +65,7 @@ type Section struct {
 type Link struct {
 	Text, Href, Icon, Lang string
 	Current                bool
+	Out                    bool // it leads to another site; it is marked
 }
 
 // Links is a list of links, one a line.
@@ -119,6 +120,7 @@ type Tile struct {
 	Name, For, Href, Icon string
 	State                 State
 	Way                   string
+	Out                   bool // it leads to another site; it is marked
 }
 
 // Tiles is a titled group of tiles.
@@ -375,6 +377,15 @@ func (t Task) number(i int) string {
 	}
 	return strconv.Itoa(t.Number)
 }
+
+func (t Table) label(i int) string {
+	if i < len(t.Columns) {
+		return t.Columns[i].Text
+	}
+	return ""
+}
+
+func (t Table) number(i int) bool { return i < len(t.Columns) && t.Columns[i].Number }
 
 func (c Column) class() string {
 	if c.Number {

@@ -28,7 +28,7 @@ func testWords(lang string) Words {
 		Why: t("Pourquoi", "Why"), Checklist: t("Ce qui est bon, ce qui manque", "What is right, what is missing"),
 		WhatToDo: t("Que faire", "What to do"), Meanwhile: t("En attendant", "Meanwhile"), Ticket: t("À donner à l’assistance", "Give this to the support desk"),
 		Right: t("En règle", "Right"), Missing: t("Manque", "Missing"), Telephone: t("Téléphone", "Telephone"), Hours: t("Horaires", "Hours"),
-		Reference: t("Référence :", "Reference:"),
+		Reference: t("Référence :", "Reference:"), Elsewhere: t("site extérieur", "another site"),
 	}
 }
 

@@ -24,14 +24,18 @@ func (p *Portal) getSecurity(w http.ResponseWriter, r *http.Request, v *visit) e
 	if err != nil {
 		return err
 	}
-	pg := v.securityPage(len(open), links)
+	apps, err := v.holdings(r.Context())
+	if err != nil {
+		return err
+	}
+	pg := v.securityPage(len(open), len(apps), links)
 	if r.URL.Query().Has("changed") {
 		pg.Body = append(page.Stack{page.Notice{Mark: page.Done, Title: v.say("security_password.done")}}, pg.Body.(page.Stack)...)
 	}
 	return v.show(w, r, http.StatusOK, pg)
 }
 
-func (v *visit) securityPage(sessions int, links []store.Link) page.Page {
+func (v *visit) securityPage(sessions, apps int, links []store.Link) page.Page {
 	return page.Page{
 		Screen: "security", Title: v.say("security.title"), Width: page.Wide,
 		Body: page.Stack{
@@ -40,6 +44,9 @@ func (v *visit) securityPage(sessions int, links []store.Link) page.Page {
 			page.Section{Title: v.say("security.profile.title"), Body: page.Para(v.profiles())},
 			page.Section{Title: v.say("security.devices.title"), Body: v.devices()},
 			page.Section{Title: v.say("security.contacts.title"), Body: v.contacts()},
+			page.Section{Title: v.say("security.apps.title"), Body: page.Links{
+				{Text: v.say("security.apps.count", text.Args{"n": apps}), Href: appsPath},
+			}},
 			page.Section{Title: v.say("sessions.title"), Body: page.Links{
 				{Text: v.say("security.sessions.count", text.Args{"n": sessions}), Href: "/sessions"},
 				{Text: v.say("activity.title"), Href: "/activity"},
@@ -271,7 +278,7 @@ const (
 func quiet(kind string) bool {
 	switch kind {
 	case "session.seen", "message.tried", "message.queued", "message.deferred", "message.purged", "password.rehashed", "session.began", "session.forgotten", "sign_in.refused", "demo.settled",
-		"message.noted":
+		"message.noted", "grant.renewed", "grant.asked", "grant.answered", "grant.logout_asked", "notice.delivered", "notice.failed", "notice.given_up":
 		return true
 	}
 	return false
@@ -365,9 +372,12 @@ func (v *visit) line(r *http.Request, e parvis.Event) page.Event {
 		why = sentence(told.Reasons[0].Title)
 	}
 	v.detail(e, args)
-	title := v.say("event.other")
-	if v.p.Catalog.Has("event." + e.Kind) {
-		title = v.say("event."+e.Kind, args)
+	title, key := v.say("event.other"), "event."+e.Kind
+	if e.App == "" && v.p.Catalog.Has(key+".all") { // of several applications at once
+		key += ".all"
+	}
+	if v.p.Catalog.Has(key) {
+		title = v.say(key, args)
 	}
 	line := page.Event{
 		When: v.p.Catalog.Format(v.lang, v.p.local(e.At)), At: e.At.UTC().Format(time.RFC3339), Title: title, Mark: markOf(e.Kind),
@@ -407,10 +417,10 @@ func (v *visit) detail(e parvis.Event, args text.Args) {
 func markOf(kind string) page.Mark {
 	switch {
 	case strings.HasSuffix(kind, ".refused"), strings.HasSuffix(kind, ".failed"), strings.HasSuffix(kind, ".waited"),
-		strings.HasSuffix(kind, ".blocked"), strings.HasSuffix(kind, ".locked"), strings.HasSuffix(kind, ".cloned"),
+		strings.HasSuffix(kind, ".blocked"), strings.HasSuffix(kind, ".locked"), strings.HasSuffix(kind, ".cloned"), strings.HasSuffix(kind, ".replayed"),
 		strings.HasSuffix(kind, "_failed"), strings.HasSuffix(kind, "_refused"), kind == "password.disabled":
 		return page.Warn
-	case strings.HasSuffix(kind, ".read"), kind == "app.entered": // on the way: the application may still be refused
+	case strings.HasSuffix(kind, ".read"), kind == "app.entered", kind == "app.tried": // on the way: the application may still be refused
 		return page.Info
 	}
 	return page.Done

@@ -199,7 +199,7 @@ func (p *Portal) getSecond(w http.ResponseWriter, r *http.Request, v *visit, e e
 		body = append(body, v.single(e.base, held)...)
 	}
 	body = append(body,
-		page.Section{Title: v.say("activation_second_factor.choose"), Body: v.addRows(e, held)},
+		page.Section{Title: v.say("activation_second_factor.choose"), Body: v.addRows(e, held, v.kindsHere())},
 		page.Section{Title: v.say("activation_second_factor.people"), Body: page.Stack{
 			page.Links{{Text: v.say("factor_help.title"), Href: e.base + "/help"}}, v.people(1, "it_contact", "support_desk"),
 		}},

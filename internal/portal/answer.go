@@ -42,6 +42,7 @@ func (v *visit) show(w http.ResponseWriter, r *http.Request, status int, pg page
 
 func (v *visit) write(w http.ResponseWriter, r *http.Request, status int, media string, body []byte) {
 	h := w.Header()
+	edge.Lead(h, v.leads...)
 	h.Set("Content-Type", media)
 	h.Set("Content-Language", string(v.lang))
 	h.Set("Vary", "Accept, Accept-Language, Cookie")

@@ -28,8 +28,9 @@ func (v *visit) appPage(app parvis.App) page.Page {
 		Screen: "app_detail", Title: v.say("app_detail.title."+here.state, args), Lead: app.Purpose.In(lang),
 	}
 	body := page.Stack{}
-	if here.state == isOpen || here.state == isLimited {
-		body = append(body, page.Actions{{Text: v.say("action.open_app", args), Kind: "primary", Href: v.href(here)}})
+	if (here.state == isOpen || here.state == isLimited) && tiled(app) {
+		href, out := v.href(here)
+		body = append(body, page.Actions{{Text: v.say("action.open_app", args), Kind: "primary", Href: href, Out: out}})
 	}
 	body = append(body, page.Matrix{
 		Caption: v.say("app_detail.matrix.title"), Where: v.say("app_detail.matrix.where"), State: v.say("app_detail.matrix.state"),

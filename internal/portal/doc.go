@@ -8,6 +8,10 @@
 // a path of this very host; and that a refusal is told in the words and with
 // the ways of the engine that refused.
 //
+// Whatever leads here on the way to an application uses three doors: SignInTo,
+// ProveTo, and Show for a page of its own. They know the application only to say
+// its name and to let a form end at its addresses.
+//
 // It refuses to decide (package access), to check a proof (package signin), and
 // to know how an application is reached (package gateway): the two meet through
 // sealed return tickets.

@@ -104,10 +104,12 @@ func (p *Portal) step(w http.ResponseWriter, r *http.Request, v *visit, a attemp
 		}
 		w.Header().Set("Retry-After", strconv.Itoa(int((a.out.Retry+time.Second-1)/time.Second)))
 	}
+	g := p.goal(a.ticket)
+	v.leads = g.leads()
 	var pg page.Page
 	switch a.out.Step {
 	case signin.StepIdentifier:
-		pg = v.identifierPage(a, p.goal(a.ticket), p.Sessions.Gone(r))
+		pg = v.identifierPage(a, g, p.Sessions.Gone(r))
 	case signin.StepSecret:
 		pg = v.secretPage(a)
 	case signin.StepSecondFactor:
@@ -167,7 +169,7 @@ func (v *visit) identifierPage(a attempt, g goal, gone parvis.ReasonCode) page.P
 	pg := page.Page{Screen: "sign_in_identifier", Title: v.say("sign_in_identifier.title"), Lead: v.say("sign_in_identifier.lead")}
 	var body page.Stack
 	if g.app.ID != "" {
-		args := text.Args{"app": g.app.Name.In(string(v.lang))}
+		args := text.Args{"app": g.goingTo(v.lang)}
 		pg.Screen, pg.Title, pg.Lead = "sign_in_context", v.say("sign_in_context.title", args), v.say("sign_in_context.why", args)
 		pg.Short = v.say("sign_in_context.title_short")
 	}
@@ -188,6 +190,10 @@ func (v *visit) identifierPage(a attempt, g goal, gone parvis.ReasonCode) page.P
 			body = append(body, page.Notice{Mark: page.Warn, Alert: a.sent != nil, Title: reason.Title, Text: reason.Answer.Why})
 		}
 	}
+	typed := a.out.Identifier
+	if a.sent == nil && typed == "" {
+		typed = g.hint
+	}
 	complete := "username"
 	if len(a.out.PasskeyOptions) > 0 { // the browser offers them in the list of the field
 		complete = "username webauthn"
@@ -196,7 +202,7 @@ func (v *visit) identifierPage(a attempt, g goal, gone parvis.ReasonCode) page.P
 		Action: "/signin", Hidden: a.hidden(),
 		Body: page.Field{
 			Name: "identifier", Label: v.say("field.identifier.label"), Hint: v.say("field.identifier.hint"),
-			Value: a.out.Identifier, Required: true, Autocomplete: complete,
+			Value: typed, Required: true, Autocomplete: complete,
 		},
 		Buttons: []page.Button{{Text: v.say("sign_in_identifier.submit"), Kind: "primary"}},
 	})
@@ -397,8 +403,12 @@ func (p *Portal) getEnter(w http.ResponseWriter, r *http.Request, v *visit) erro
 		return to(w, "/signin?return="+url.QueryEscape(ticket))
 	}
 	g := p.goal(ticket)
-	if g.app.ID == "" {
+	switch {
+	case g.app.ID == "" || g.here:
 		return to(w, g.address(ticket))
+	case !served(g.app):
+		href, _ := v.front(g.app, v.door) // from configuration
+		return to(w, href)
 	}
 	origin := p.Addresses.App(v.door, g.app.ID)
 	u, err := url.Parse(origin)
@@ -421,25 +431,44 @@ func (p *Portal) getSignout(w http.ResponseWriter, r *http.Request, v *visit) er
 			}},
 		})
 	}
+	body := page.Stack{
+		page.Para(v.say("signed_out.shared")),
+		page.Actions{{Text: v.say("signed_out.sign_in"), Kind: "primary", Href: "/signin"}},
+	}
+	var apps told
+	if err := p.Keys.Box("portal-signed-out").Redeem(r.URL.Query().Get("told"), p.Clock(), &apps); err == nil && len(apps.URLs) > 0 {
+		edge.Frame(w.Header(), apps.URLs...)
+		body = append(body, page.Para(v.say("signed_out.apps")), page.Frames{URLs: apps.URLs})
+	}
 	return v.show(w, r, http.StatusOK, page.Page{
 		Screen: "signed_out", Title: v.say("signed_out.title"), Lead: v.say("signed_out.text"),
-		Body: page.Stack{
-			page.Para(v.say("signed_out.shared")),
-			page.Actions{{Text: v.say("signed_out.sign_in"), Kind: "primary", Href: "/signin"}},
-		},
-		Aside: page.Square{},
+		Body: body, Aside: page.Square{},
 	})
 }
 
+// postSignout ends the session, and with it what applications were told through
+// it; those that listen in the browser are told by the page that follows.
 func (p *Portal) postSignout(w http.ResponseWriter, r *http.Request, v *visit) error {
+	after := "/signout"
 	if v.in {
-		err := p.Store.Write(r.Context(), func(tx *store.Tx) error { return p.Sessions.End(tx, v.session.ID, "signed_out") })
+		frames, err := v.tellingFrames(r.Context())
 		if err != nil {
 			return err
 		}
+		err = p.Store.Write(r.Context(), func(tx *store.Tx) error { return p.Sessions.End(tx, v.session.ID, "signed_out") })
+		if err != nil {
+			return err
+		}
+		if len(frames) > 0 {
+			ticket, err := p.Keys.Box("portal-signed-out").Issue(told{frames}, p.Clock(), 5*time.Minute)
+			if err != nil {
+				return err
+			}
+			after += "?told=" + url.QueryEscape(ticket)
+		}
 	}
 	p.Sessions.Drop(w)
-	return to(w, "/signout")
+	return to(w, after)
 }
 
 // postExtend lets the session rest for its whole time again. A script reads the

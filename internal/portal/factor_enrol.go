@@ -19,8 +19,20 @@ type enrolling struct {
 	holder signin.Holder
 	screen string // what the names of the screens begin with
 	base   string // the path they begin with; itself the list one comes back to
+	onward string // the ticket of whoever needs it for an application, and goes back there
 	done   func(w http.ResponseWriter, out signin.ProofOutcome, kind parvis.ProofKind) error
 	lost   func(w http.ResponseWriter) error // the session or the activation is over
+}
+
+// at is an address of the walk: a page after base, or the list itself.
+func (e enrolling) at(page string) string {
+	switch {
+	case e.onward == "":
+		return e.base + page
+	case page == "":
+		return proving{ticket: e.onward}.address("")
+	}
+	return e.base + page + "?return=" + url.QueryEscape(e.onward)
 }
 
 // giveAgain hands over the session's new identifier when an act made one.
@@ -42,7 +54,7 @@ type enrolment struct {
 }
 
 // action is where the page posts to.
-func (e enrolment) action() string { return e.base + "/" + nameOfKind(e.kind) }
+func (e enrolment) action() string { return e.at("/" + nameOfKind(e.kind)) }
 
 func (e enrolment) hidden(more ...page.Hidden) []page.Hidden {
 	if e.replaces != "" {
@@ -93,7 +105,11 @@ func (e enrolment) again() string {
 	if e.replaces == "" {
 		return e.action()
 	}
-	return e.action() + "?replaces=" + url.QueryEscape(e.replaces)
+	sep := "?"
+	if e.onward != "" {
+		sep = "&"
+	}
+	return e.action() + sep + "replaces=" + url.QueryEscape(e.replaces)
 }
 
 // stopped answers what stands between somebody and an act on their proofs: a
@@ -116,7 +132,7 @@ func (p *Portal) stopped(w http.ResponseWriter, r *http.Request, v *visit, e enr
 		if len(body.Steps) > 0 {
 			body.Steps[len(body.Steps)-1].Actions = []page.Button{
 				{Text: v.say("action.have_temporary_code"), Kind: "primary", Href: address},
-				{Text: v.say("action.ask_code"), Href: e.base + "/request"},
+				{Text: v.say("action.ask_code"), Href: e.at("/request")},
 			}
 		}
 		pg.Body = body
@@ -150,7 +166,7 @@ func (v *visit) enrolPage(e enrolment) page.Page {
 	default:
 		body = append(body, v.codesOffer(e)...)
 	}
-	pg.Body = append(body, page.Links{{Text: v.say("factor.other"), Href: e.base}})
+	pg.Body = append(body, page.Links{{Text: v.say("factor.other"), Href: e.at("")}})
 	return pg
 }
 
@@ -249,6 +265,14 @@ func (v *visit) codesOffer(e enrolment) page.Stack {
 	}
 }
 
+// made is where one goes on once a method was added.
+func (e enrolling) made(kind parvis.ProofKind) string {
+	if e.onward != "" {
+		return e.at("")
+	}
+	return e.base + "?added=" + string(kind)
+}
+
 // codesPage is the sheet. It prints on one A4 page, with nothing on it that
 // tells where the password is.
 func (v *visit) codesPage(e enrolment) page.Page {
@@ -261,7 +285,7 @@ func (v *visit) codesPage(e enrolment) page.Page {
 		Body: page.Stack{
 			page.Codes{List: codes, Print: v.say("action.print")},
 			page.List{v.say("factor_codes.once"), v.say("factor_codes.keep")},
-			page.Actions{{Text: v.say("factor_codes.printed"), Kind: "primary", Href: e.base + "?added=" + string(parvis.RecoveryCode)}},
+			page.Actions{{Text: v.say("factor_codes.printed"), Kind: "primary", Href: e.made(parvis.RecoveryCode)}},
 		},
 	}
 }
@@ -315,7 +339,7 @@ func (p *Portal) enrol(w http.ResponseWriter, r *http.Request, v *visit, e enrol
 	case parvis.CodeConflict:
 		e.notice = &page.Notice{
 			Mark: page.Warn, Alert: true, Title: v.say("factor.held.title"), Text: v.say("factor.held.text"),
-			Actions: []page.Button{{Text: v.say("security_factors.back"), Href: e.base}},
+			Actions: []page.Button{{Text: v.say("security_factors.back"), Href: e.at("")}},
 		}
 		e.sent.Del("sent")
 		return p.offer(w, r, v, e, http.StatusUnprocessableEntity)

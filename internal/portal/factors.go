@@ -15,24 +15,29 @@ const factorsPath = "/security/factors"
 
 // enrolOwn is somebody who is in and adds a method.
 func (p *Portal) enrolOwn(r *http.Request, v *visit) enrolling {
-	return enrolling{
+	e := enrolling{
 		holder: signin.Holder{
 			Number: v.agent.Number, Session: v.session, Origin: v.origin, Lang: v.lang,
 			Device: v.cookie(r, cookieDevice), Browser: r.UserAgent(),
 		},
 		screen: "security_factors", base: factorsPath,
-		done: func(w http.ResponseWriter, out signin.ProofOutcome, kind parvis.ProofKind) error {
-			p.giveAgain(w, out)
-			return to(w, factorsPath+"?added="+string(kind))
-		},
-		lost: func(w http.ResponseWriter) error {
-			door, err := p.doorTo(factorsPath)
-			if err != nil {
-				return err
-			}
-			return to(w, door)
-		},
 	}
+	ticket := r.URL.Query().Get("return")
+	if g := p.goal(ticket); g.stronger() {
+		e.onward, v.leads = ticket, g.leads()
+	}
+	e.done = func(w http.ResponseWriter, out signin.ProofOutcome, kind parvis.ProofKind) error {
+		p.giveAgain(w, out)
+		return to(w, e.made(kind))
+	}
+	e.lost = func(w http.ResponseWriter) error {
+		door, err := p.doorTo(e.at(""))
+		if err != nil {
+			return err
+		}
+		return to(w, door)
+	}
+	return e
 }
 
 // own makes an act of whoever is in of an act of somebody who enrols.
@@ -81,7 +86,7 @@ func (v *visit) factorsPage(held []parvis.Held, why parvis.Reason, q url.Values)
 	body = append(body, mine)
 	if why.Code != parvis.WhyFactorEnrolHereForbidden {
 		body = append(body, page.Section{
-			Title: v.say("security_factors.add"), Lead: v.say("security_factors.add.lead"), Body: v.addRows(enrolling{base: factorsPath}, held),
+			Title: v.say("security_factors.add"), Lead: v.say("security_factors.add.lead"), Body: v.addRows(enrolling{base: factorsPath}, held, v.kindsHere()),
 		})
 	}
 	pg.Body = append(body, page.Links{
@@ -260,13 +265,13 @@ func (v *visit) passkeyWhere(m parvis.Held) string {
 }
 
 // addRows are the kinds of methods that can be added here.
-func (v *visit) addRows(e enrolling, held []parvis.Held) page.Rows {
+func (v *visit) addRows(e enrolling, held []parvis.Held, kinds []parvis.ProofKind) page.Rows {
 	var rows page.Rows
-	for _, kind := range v.kindsHere() {
+	for _, kind := range kinds {
 		name := v.say("factor_" + nameOfKind(kind) + ".name")
 		row := page.Row{
 			Icon: iconOf(kind), Name: name, Text: v.say("factor_" + nameOfKind(kind) + ".for"),
-			Actions: []page.Button{{Text: v.say("action.add"), About: name, Href: e.base + "/" + nameOfKind(kind)}},
+			Actions: []page.Button{{Text: v.say("action.add"), About: name, Href: e.at("/" + nameOfKind(kind))}},
 		}
 		if kind == parvis.RecoveryCode && slices.ContainsFunc(held, func(m parvis.Held) bool { return m.Kind == kind }) {
 			row.Actions[0].Text = v.say("security_factors.replace")
@@ -458,10 +463,10 @@ func (v *visit) helpPage(e enrolling, chosen string, missing bool) page.Page {
 		pg.Errors = []page.Fault{{Field: "have", Text: v.say("factor_help.required")}}
 	}
 	pg.Body = page.Form{
-		Action: e.base + "/help",
+		Action: e.at("/help"),
 		Body:   page.Choices{Name: "have", Legend: v.say("factor_help.have"), Required: true, Options: options},
 		Buttons: []page.Button{
-			{Text: v.say("action.continue"), Kind: "primary"}, {Text: v.say("action.back"), Kind: "plain", Href: e.base},
+			{Text: v.say("action.continue"), Kind: "primary"}, {Text: v.say("action.back"), Kind: "plain", Href: e.at("")},
 		},
 	}
 	return pg
@@ -487,24 +492,24 @@ func (p *Portal) postFactorHelp(w http.ResponseWriter, r *http.Request, v *visit
 		Screen: e.screen + "_help", Title: v.say("factor_help.best."+name, text.Args{"kind": v.say("proof." + string(best))}),
 		Lead: v.say("factor_" + name + ".for"),
 	}
-	body := page.Stack{page.Actions{{Text: v.say("factor_help.go"), Kind: "primary", Href: e.base + "/" + name}}}
+	body := page.Stack{page.Actions{{Text: v.say("factor_help.go"), Kind: "primary", Href: e.at("/" + name)}}}
 	switch {
 	case have == "none":
 		body = append(page.Stack{page.Notice{Mark: page.Info, Title: v.say("factor_help.none.title"), Text: v.say("factor_help.none.text")}}, body...)
 		body = append(body, page.Section{Title: v.say("factor_help.key"), Body: page.Stack{
 			page.Para(v.say("factor_help.key.text")),
-			page.Actions{{Text: v.say("security_factors.ask"), Post: e.base + "/request", Hidden: []page.Hidden{{Name: "note", Value: v.say("factor_help.note.none")}}}},
+			page.Actions{{Text: v.say("security_factors.ask"), Post: e.at("/request"), Hidden: []page.Hidden{{Name: "note", Value: v.say("factor_help.note.none")}}}},
 		}})
 	case best != parvis.RecoveryCode:
 		body = append(body, page.Para(v.say("factor_help.codes")))
 	}
 	others := page.Rows{}
-	for _, row := range v.addRows(e, nil) {
-		if row.Actions[0].Href != e.base+"/"+name {
+	for _, row := range v.addRows(e, nil, v.kindsHere()) {
+		if row.Actions[0].Href != e.at("/"+name) {
 			others = append(others, row)
 		}
 	}
-	pg.Body = append(body, page.Section{Title: v.say("factor_help.others"), Body: others}, page.Links{{Text: v.say("action.back"), Href: e.base + "/help"}})
+	pg.Body = append(body, page.Section{Title: v.say("factor_help.others"), Body: others}, page.Links{{Text: v.say("action.back"), Href: e.at("/help")}})
 	return v.show(w, r, http.StatusOK, pg)
 }
 
@@ -539,10 +544,10 @@ func (p *Portal) getFactorRequest(w http.ResponseWriter, r *http.Request, v *vis
 		Screen: e.screen + "_request", Title: v.say("factor_request.title"), Lead: v.say("factor_request.lead"),
 		Body: page.Stack{
 			page.Form{
-				Action: e.base + "/request",
+				Action: e.at("/request"),
 				Body:   page.Field{Name: "note", Type: "area", Label: v.say("factor_request.note"), Hint: v.say("factor_request.note.hint")},
 				Buttons: []page.Button{
-					{Text: v.say("factor_request.submit"), Kind: "primary"}, {Text: v.say("action.back"), Kind: "plain", Href: e.base},
+					{Text: v.say("factor_request.submit"), Kind: "primary"}, {Text: v.say("action.back"), Kind: "plain", Href: e.at("")},
 				},
 			},
 		},
@@ -572,7 +577,7 @@ func (p *Portal) ask(w http.ResponseWriter, r *http.Request, v *visit, e enrolli
 	pg.Body = page.Stack{
 		page.Section{Title: v.say("factor_request.who"), Body: v.people(1, "it_contact")},
 		page.Section{Title: v.say("refusal.meanwhile"), Body: page.Para(v.say("factor_request.meanwhile"))},
-		page.Actions{{Text: v.say("action.back"), Href: e.base}},
+		page.Actions{{Text: v.say("action.back"), Href: e.at("")}},
 	}
 	return v.show(w, r, http.StatusOK, pg)
 }

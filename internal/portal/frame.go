@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"parvis"
@@ -24,7 +25,7 @@ func (p *Portal) pieceWords(l text.Lang) page.Words {
 		Why: say("refusal.why"), Checklist: say("portal.checklist"), WhatToDo: say("refusal.do"),
 		Meanwhile: say("refusal.meanwhile"), Ticket: say("refusal.give.title"),
 		Right: say("why_not.ok"), Missing: say("why_not.lacking"),
-		Telephone: say("portal.telephone"), Hours: say("portal.hours"), Reference: say("portal.reference"),
+		Telephone: say("portal.telephone"), Hours: say("portal.hours"), Reference: say("portal.reference"), Elsewhere: say("portal.elsewhere"),
 	}
 }
 
@@ -67,13 +68,18 @@ func (v *visit) chrome(screen string) page.Chrome {
 	}
 	c.Agent = v.agent.Name()
 	c.SignOut = &page.Button{Text: v.say("action.sign_out"), Post: "/signout"}
-	for _, n := range []struct{ screen, key, href string }{
+	rooms := []struct{ screen, key, href string }{
 		{"home", "chrome.menu.home", "/"},
 		{"security", "chrome.menu.security", "/security"},
 		{"sessions", "chrome.menu.sessions", "/sessions"},
 		{"activity", "chrome.menu.activity", "/activity"},
-	} {
-		c.Nav = append(c.Nav, page.Link{Text: v.say(n.key), Href: n.href, Current: n.screen == screen})
+	}
+	if slices.Contains(v.agent.Roles, parvis.RoleITDepartment) { // its pages say themselves who may come in
+		rooms = append(rooms, struct{ screen, key, href string }{"admin_application", "chrome.menu.applications", "/admin/applications"})
+	}
+	for _, n := range rooms {
+		current := n.screen == screen || n.screen == "admin_application" && strings.HasPrefix(screen, n.screen)
+		c.Nav = append(c.Nav, page.Link{Text: v.say(n.key), Href: n.href, Current: current})
 	}
 	c.Session = &page.Session{
 		Left: v.session.Idle.Sub(v.at), Warn: warnBefore, Action: "/extend",

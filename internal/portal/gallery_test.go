@@ -30,6 +30,11 @@ func TestGallery(t *testing.T) {
 		t.Fatal(err)
 	}
 	tn := open(t)
+	reduced := wiki()
+	reduced.ID, reduced.Upstream, reduced.OIDC, reduced.CAS = "notes", "http://127.0.0.1:9", nil, nil
+	reduced.Reduced, reduced.ReducedCan = []parvis.Channel{parvis.Mobile}, parvis.Words{FR: "chercher et lire", EN: "search and read"}
+	reduced.ReducedNot = parvis.Words{FR: "exporter la liste", EN: "export the list"}
+	tn.declare(wiki(), reduced)
 	pages := map[string]reply{}
 	for _, lang := range []string{"fr", "en"} {
 		for _, theme := range []string{"light", "dark"} {
@@ -168,6 +173,7 @@ func screens(tn *town, lang, theme string) map[string]reply {
 	}
 	all["activation_done"] = reply{body: w.Body.String(), header: w.Header()}
 	secondScreens(tn, visit, all)
+	appScreens(tn, visit, all, lang+theme)
 	arrivalScreens(tn, visit, all)
 	tn.clock.Move(31 * time.Minute) // the budgets of this walk are not those of the next
 	return all

@@ -85,13 +85,36 @@ func (v *visit) place(app parvis.App, ch parvis.Channel) place {
 }
 
 // href is where a tile leads: into the application when it opens, to its page
-// when there is something to know first.
-func (v *visit) href(pl place) string {
+// when there is something to know first. Out tells that it is another site:
+// that of an application which the gateway does not serve.
+func (v *visit) href(pl place) (href string, out bool) {
 	if pl.state == isOpen || pl.state == isLimited {
-		return v.p.Addresses.App(v.door, pl.app.ID) + "/"
+		return v.front(pl.app, v.door)
 	}
-	return "/app/" + url.PathEscape(string(pl.app.ID))
+	return "/app/" + url.PathEscape(string(pl.app.ID)), false
 }
+
+// front is where an application is entered, through one entrance. Its page here
+// stands for one that has no start.
+func (v *visit) front(app parvis.App, ch parvis.Channel) (href string, out bool) {
+	switch {
+	case served(app):
+		return v.p.Addresses.App(ch, app.ID) + "/", false
+	case app.Start != "":
+		return app.Start, true
+	}
+	return v.p.Addresses.Portal(ch) + "/app/" + url.PathEscape(string(app.ID)), false
+}
+
+// served tells whether the gateway leads to an application: it does to any that
+// has no other door alone.
+func served(app parvis.App) bool {
+	return app.Upstream != "" || !app.Forward && app.OIDC == nil && app.CAS == nil && app.SAML == nil
+}
+
+// tiled tells whether an application has a tile: one that people reach from
+// elsewhere has none.
+func tiled(app parvis.App) bool { return served(app) || app.Start != "" }
 
 func mark(state string) page.Mark {
 	switch state {
@@ -109,8 +132,9 @@ func mark(state string) page.Mark {
 
 func (v *visit) tile(pl place) page.Tile {
 	lang := string(v.lang)
+	href, out := v.href(pl)
 	return page.Tile{
-		Name: pl.app.Name.In(lang), For: pl.app.Purpose.In(lang), Href: v.href(pl), Icon: icon(pl.app.ID),
+		Name: pl.app.Name.In(lang), For: pl.app.Purpose.In(lang), Href: href, Out: out, Icon: icon(pl.app.ID),
 		State: page.State{Mark: mark(pl.state), Text: v.say("tile." + pl.state)}, Way: v.shortWay(pl),
 	}
 }
@@ -251,7 +275,7 @@ func (v *visit) startPage(gone parvis.ReasonCode) page.Page {
 func (v *visit) homePage(query, show string) page.Page {
 	pg := page.Page{Screen: "home", Title: v.say("home.greeting", text.Args{"name": v.agent.Name()}), Width: page.Wide, Short: v.say("home.title")}
 	var shown []place
-	openHere, onDemand, all := 0, 0, v.p.Policy.Apps()
+	openHere, onDemand, all := 0, 0, slices.DeleteFunc(slices.Clone(v.p.Policy.Apps()), func(app parvis.App) bool { return !tiled(app) })
 	for _, app := range all {
 		pl := v.place(app, v.origin.Channel)
 		if pl.state == isOpen || pl.state == isLimited {

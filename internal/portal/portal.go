@@ -100,6 +100,7 @@ type visit struct {
 	device   parvis.Device
 
 	told  text.Told    // what this answer refuses, in words
+	leads []string     // where the forms of this answer may end besides our own addresses
 	giver parvis.Actor // who can give a second proof, once asked
 }
 
@@ -264,7 +265,7 @@ func (v *visit) ask(app parvis.AppID, ch parvis.Channel) access.Request {
 // slash first, no second one, no backslash (which browsers read as a slash),
 // nothing invisible, nothing beyond ASCII.
 func local(s string) bool {
-	if len(s) == 0 || len(s) > 2000 || s[0] != '/' || strings.HasPrefix(s, "//") {
+	if len(s) == 0 || len(s) > longestPath || s[0] != '/' || strings.HasPrefix(s, "//") {
 		return false
 	}
 	for i := range len(s) {
@@ -276,17 +277,28 @@ func local(s string) bool {
 	return err == nil && u.Scheme == "" && u.Host == "" && u.User == nil
 }
 
+// longestPath leaves room for a sealed way back of [longestWay] in a path.
+const longestPath = 2 * longestWay
+
 // goal is where a return ticket leads: an application, a path of this host, or
 // nowhere.
 type goal struct {
-	app  parvis.App
-	path string // for the ticket of an application, or on this host
+	app   parvis.App
+	path  string    // for the ticket of an application, or on this host
+	here  bool      // the path is on this host, and leads on to the application
+	hint  string    // who the application expects
+	level string    // what it asks for
+	since time.Time // when: what was shown before is not what it asks for
 }
 
 // localReturn is a way back to a path of this host, or of an application.
 type localReturn struct {
-	Path string       `json:"p"`
-	App  parvis.AppID `json:"a,omitempty"`
+	Path  string       `json:"p"`
+	App   parvis.AppID `json:"a,omitempty"`
+	Here  bool         `json:"h,omitempty"`
+	Hint  string       `json:"i,omitempty"`
+	Level string       `json:"l,omitempty"`
+	Since int64        `json:"s,omitempty"` // in microseconds
 }
 
 // goal opens a return ticket. What was not sealed here leads nowhere, whatever
@@ -303,14 +315,15 @@ func (p *Portal) goal(ticket string) goal {
 	}
 	var own localReturn
 	if err := p.wicket.returns.Redeem(ticket, p.Clock(), &own); err == nil && local(own.Path) {
+		g := goal{path: own.Path, here: own.Here, hint: own.Hint, level: own.Level, since: time.UnixMicro(own.Since)}
 		if own.App != "" {
-			app, ok := p.Policy.App(own.App)
-			if !ok {
+			var ok bool
+			// Whoever speaks a protocol tells that an application is gone.
+			if g.app, ok = p.Policy.App(own.App); !ok && !g.here {
 				return goal{}
 			}
-			return goal{app: app, path: own.Path}
 		}
-		return goal{path: own.Path}
+		return g
 	}
 	return goal{}
 }
@@ -318,7 +331,7 @@ func (p *Portal) goal(ticket string) goal {
 // address is where a goal is reached from here.
 func (g goal) address(ticket string) string {
 	switch {
-	case g.app.ID != "":
+	case g.app.ID != "" && !g.here:
 		return "/enter?return=" + url.QueryEscape(ticket)
 	case g.path != "":
 		return g.path

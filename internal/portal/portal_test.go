@@ -122,7 +122,7 @@ func TestNoOpenRedirect(t *testing.T) {
 	for _, evil := range []string{
 		"https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example", "javascript:alert(1)",
 		"http:evil.example", "/%0d%0aLocation:https://evil.example", "//evil.example/%2f..", "/é", "", "evil", "@evil.example", " //evil.example",
-		"/\x00/evil.example", "https:/evil.example", "///evil.example", strings.Repeat("/a", 2000),
+		"/\x00/evil.example", "https:/evil.example", "///evil.example", strings.Repeat("/a", longestPath),
 	} {
 		q := url.QueryEscape(evil)
 		for _, r := range []reply{
@@ -280,7 +280,19 @@ func TestSessions(t *testing.T) {
 	one.get("/").is("start", http.StatusOK)
 }
 
+// refuse freezes what the engine answers; refuseAct, for one act that the reduced
+// version of an application does not do.
 func refuse(tn *town, number parvis.AgentNumber, app parvis.AppID, ch parvis.Channel) string {
+	tn.t.Helper()
+	return freeze(tn, number, app, ch, false)
+}
+
+func refuseAct(tn *town, number parvis.AgentNumber, app parvis.AppID, ch parvis.Channel) string {
+	tn.t.Helper()
+	return freeze(tn, number, app, ch, true)
+}
+
+func freeze(tn *town, number parvis.AgentNumber, app parvis.AppID, ch parvis.Channel, full bool) string {
 	tn.t.Helper()
 	agent, standing, err := tn.portal.Directory.Facts(context.Background(), number)
 	if err != nil {
@@ -288,8 +300,10 @@ func refuse(tn *town, number parvis.AgentNumber, app parvis.AppID, ch parvis.Cha
 	}
 	v := &visit{p: tn.portal, origin: parvis.Origin{Channel: ch}, at: tn.portal.now(), agent: agent, standing: standing}
 	v.session.Proofs = []parvis.Proof{{Kind: parvis.Password, At: tn.clock.Now()}}
+	asked := v.ask(app, ch)
+	asked.Full = full
 	ref, err := tn.portal.Counter.Refuse(context.Background(), helpdesk.Refusal{
-		Agent: number, Origin: v.origin, App: app, Path: "/", Decision: tn.portal.Policy.Explain(v.ask(app, ch)),
+		Agent: number, Origin: v.origin, App: app, Path: "/", Decision: tn.portal.Policy.Explain(asked),
 	})
 	if err != nil {
 		tn.t.Fatal(err)

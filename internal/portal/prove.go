@@ -25,6 +25,8 @@ type asking struct {
 	strip  page.Identity
 	lead   string
 	lost   page.Button // for whoever has none of it any more
+	unmet  string      // the address for whoever goes on without; empty when nobody can
+	noCode bool        // a code from the IT contact would not do
 }
 
 // secondPage asks for one method, and offers the others.
@@ -39,7 +41,11 @@ func (v *visit) secondPage(a asking) page.Page {
 		body = append(body, page.Section{Title: v.say("second_factor.others"), Body: others})
 	}
 	a.lost.Text, a.lost.Kind = v.say("second_factor.lost"), "plain"
-	pg.Body = append(body, page.Actions{a.lost})
+	last := page.Actions{a.lost}
+	if a.unmet != "" {
+		last = append(last, page.Button{Text: v.say("prove.level.without"), Kind: "plain", Href: a.unmet})
+	}
+	pg.Body = append(body, last)
 	return pg
 }
 
@@ -177,7 +183,7 @@ func (v *visit) otherMethods(a asking) page.Rows {
 			use(iconOf(m.Kind), v.methodName(m), "", m.ID)
 		}
 	}
-	if a.out.Method.Kind != parvis.TemporaryCode {
+	if a.out.Method.Kind != parvis.TemporaryCode && !a.noCode {
 		use("key", capital(v.say("proof.temporary_code")), v.say("second_factor.temporary"), string(parvis.TemporaryCode))
 	}
 	return rows
@@ -302,6 +308,7 @@ func (p *Portal) postProve(w http.ResponseWriter, r *http.Request, v *visit) err
 		return err
 	}
 	to := provingOf(sent)
+	v.leads = p.goal(to.ticket).leads()
 	if sent.Has("password") {
 		to.method = string(parvis.Password)
 		if sent.Get("password") == "" {
@@ -316,6 +323,18 @@ func (p *Portal) postProve(w http.ResponseWriter, r *http.Request, v *visit) err
 }
 
 func (p *Portal) prove(w http.ResponseWriter, r *http.Request, v *visit, goes proving, sent url.Values, in signin.Proving) error {
+	g := p.goal(goes.ticket)
+	v.leads = g.leads()
+	if g.again() && in.Method == "" && sent == nil {
+		in.Method = v.firstProof()
+		goes.method = in.Method
+	}
+	switch {
+	case g.stronger() && sent == nil && g.shown(v.session.Proofs):
+		return to(w, g.path)
+	case g.stronger():
+		in.Level = g.level
+	}
 	in.Session, in.Change, in.Device, in.Origin, in.Lang = v.session, goes.change, v.cookie(r, cookieDevice), v.origin, v.lang
 	out, err := p.Door.Prove(r.Context(), in)
 	switch {
@@ -329,7 +348,16 @@ func (p *Portal) prove(w http.ResponseWriter, r *http.Request, v *visit, goes pr
 		return err
 	case out.Step == signin.StepDone:
 		p.Sessions.Give(w, out.Token)
-		return to(w, p.goal(goes.ticket).address(goes.ticket))
+		if g.stronger() { // was it enough? printed codes are taken in any field
+			return to(w, goes.address(""))
+		}
+		return to(w, g.address(goes.ticket))
+	}
+	if g.again() {
+		out.Methods = slices.DeleteFunc(out.Methods, func(m parvis.Held) bool { return m.Kind != parvis.Passkey })
+		if out.Method.Kind != parvis.Passkey {
+			goes.method = string(parvis.Password)
+		}
 	}
 	status := http.StatusOK
 	switch {
@@ -345,6 +373,9 @@ func (p *Portal) prove(w http.ResponseWriter, r *http.Request, v *visit, goes pr
 	if out.Retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((out.Retry+time.Second-1)/time.Second)))
 	}
+	if g.stronger() && len(out.Methods) == 0 && in.Method == "" && !sent.Has("code") {
+		return p.reach(w, r, v, goes, g)
+	}
 	// The password is for whoever holds nothing else, or was asked for it. It
 	// does not let anybody change methods that are held, and cannot be shown here.
 	elsewhere := goes.change && slices.ContainsFunc(v.standing.Enrolled, func(k parvis.ProofKind) bool { return k != parvis.RecoveryCode && k.Second() })
@@ -356,6 +387,7 @@ func (p *Portal) prove(w http.ResponseWriter, r *http.Request, v *visit, goes pr
 		strip: page.Identity{Label: v.say("refusal.account.agent"), Text: string(v.agent.Number)},
 		lead:  v.whyProve(goes),
 		lost:  page.Button{Href: "/lost?return=" + url.QueryEscape(goes.ticket)},
+		unmet: g.refusing(), noCode: g.again() || !signin.Reaches(withCode(v.session.Proofs), in.Level),
 	}))
 }
 
@@ -363,8 +395,16 @@ func (p *Portal) prove(w http.ResponseWriter, r *http.Request, v *visit, goes pr
 func (v *visit) whyProve(to proving) string {
 	g := v.p.goal(to.ticket)
 	switch {
+	case g.stronger() && g.app.ID == "": // for one of our own pages
+		return v.say("prove.level.act")
+	case g.stronger():
+		return v.say("prove.level.why") + " " + v.say("prove.lead.app", text.Args{"app": g.goingTo(v.lang)})
+	case g.again() && g.app.ID == "":
+		return v.say("prove.again.plain")
+	case g.again():
+		return v.say("prove.again.lead", text.Args{"app": g.goingTo(v.lang)})
 	case g.app.ID != "":
-		return v.say("prove.lead.app", text.Args{"app": g.app.Name.In(string(v.lang))})
+		return v.say("prove.lead.app", text.Args{"app": g.goingTo(v.lang)})
 	case to.change:
 		return v.say("prove.lead.change")
 	}
@@ -388,6 +428,10 @@ func (v *visit) confirmPage(to proving, out signin.Outcome, sent url.Values) pag
 	if len(out.Reasons) == 0 && sent.Has("password") && sent.Get("password") == "" {
 		pg.Errors = append(pg.Errors, page.Fault{Field: "password", Text: v.say("field.password.required")})
 	}
+	cancel := "/"
+	if g := v.p.goal(to.ticket); g.again() {
+		cancel = g.unmet()
+	}
 	pg.Body = append(body,
 		page.Form{
 			Action: "/prove", Hidden: to.hidden(out.Flow),
@@ -397,13 +441,22 @@ func (v *visit) confirmPage(to proving, out signin.Outcome, sent url.Values) pag
 					Name: "password", Label: v.say("field.password.label"), Type: "password", Required: true, Autocomplete: "current-password",
 				},
 			},
-			Buttons: []page.Button{{Text: v.say("action.continue"), Kind: "primary"}, {Text: v.say("action.cancel"), Kind: "plain", Href: "/"}},
+			Buttons: []page.Button{{Text: v.say("action.continue"), Kind: "primary"}, {Text: v.say("action.cancel"), Kind: "plain", Href: cancel}},
 		},
-		page.Links{
-			{Text: v.say("action.have_temporary_code"), Href: to.address(string(parvis.TemporaryCode))},
-			{Text: v.say("sign_in_secret.forgotten"), Href: "/recover"},
-		})
+		v.instead(to))
 	return pg
+}
+
+// instead are the other ways on of the page that asks for the password.
+func (v *visit) instead(to proving) page.Links {
+	forgotten := page.Link{Text: v.say("sign_in_secret.forgotten"), Href: "/recover"}
+	switch {
+	case !v.p.goal(to.ticket).again():
+		return page.Links{{Text: v.say("action.have_temporary_code"), Href: to.address(string(parvis.TemporaryCode))}, forgotten}
+	case v.passkeyHere():
+		return page.Links{{Text: v.say("action.use_passkey"), Href: to.address(string(parvis.Passkey))}, forgotten}
+	}
+	return page.Links{forgotten}
 }
 
 // getLost and postLost say what to do when nothing of it is at hand. The form of

@@ -67,6 +67,9 @@ func (p *Portal) Handler(e *edge.Edge) http.Handler {
 		mine("GET "+factorsPath+"/"+nameOfKind(kind), p.own(p.getEnrol(kind)))
 		mine("POST "+factorsPath+"/"+nameOfKind(kind), p.own(p.postEnrol(kind)))
 	}
+	mine("GET "+appsPath, p.getApps)
+	mine("GET "+appsPath+"/{app}", p.getAppEnd)
+	mine("POST "+appsPath+"/{app}", p.postAppEnd)
 	mine("GET /sessions", p.getSessions)
 	mine("POST /sessions", p.postSessions)
 	mine("GET /activity", p.getActivity)

@@ -48,6 +48,19 @@ type town struct {
 	doors  map[parvis.Channel]http.Handler
 	down   map[parvis.AppID]time.Time
 	phones pocket
+
+	catalog access.Catalog
+}
+
+// declare adds applications to those of the demonstration.
+func (tn *town) declare(apps ...parvis.App) {
+	tn.t.Helper()
+	tn.catalog.Apps = append(tn.catalog.Apps, apps...)
+	policy, err := access.New(tn.catalog)
+	if err != nil {
+		tn.t.Fatal(err)
+	}
+	tn.portal.Policy.Replace(policy)
 }
 
 // pocket is where telephones ring.
@@ -97,10 +110,11 @@ func open(t testing.TB) *town {
 	}
 	office, err := access.OfficeHours("Europe/Paris")
 	must(err)
-	policy, err := access.New(access.Catalog{
+	tn.catalog = access.Catalog{
 		Apps: demo.Apps(), Profiles: profiles, Calendar: office, SecondProofReady: true,
 		Sites: map[parvis.Channel]string{parvis.Internal: "agents.localhost", parvis.VPN: "agents.localhost", parvis.Mobile: "nomade.localhost"},
-	})
+	}
+	policy, err := access.New(tn.catalog)
 	must(err)
 	addresses, err := parvis.NewAddresses(map[parvis.Channel]string{
 		parvis.Internal: "http://" + internalHost, parvis.VPN: "http://agents.localhost", parvis.Mobile: "http://" + mobileHost,
@@ -194,12 +208,12 @@ func (tn *town) settle(vault *credential.Vault) {
 				return err
 			}
 			for _, app := range a.Entitlements {
-				if err := tx.PutGrant(ctx, a.Number, store.Grant{Kind: "entitlement", Name: string(app), By: "operator:test"}); err != nil {
+				if err := tx.PutGiven(ctx, a.Number, store.Given{Kind: "entitlement", Name: string(app), By: "operator:test"}); err != nil {
 					return err
 				}
 			}
 			for _, id := range a.Profiles {
-				if err := tx.PutGrant(ctx, a.Number, store.Grant{Kind: "profile", Name: string(id), By: "operator:test"}); err != nil {
+				if err := tx.PutGiven(ctx, a.Number, store.Given{Kind: "profile", Name: string(id), By: "operator:test"}); err != nil {
 					return err
 				}
 			}

@@ -200,6 +200,7 @@ func (p *Portal) getLeave(w http.ResponseWriter, r *http.Request, v *visit) erro
 		}
 	}
 	t.provider = provider.ID
+	v.leads = p.goal(t.ticket).leads()
 	hidden := t.hidden()
 	if t.purpose == toReplace { // as somebody else over there
 		hidden = t.hidden(page.Hidden{Name: "again", Value: "1"})
@@ -344,6 +345,7 @@ func (p *Portal) comeBack(w http.ResponseWriter, r *http.Request, v *visit, t tr
 
 // turnedBack says why a trip came to nothing, and what to do.
 func (p *Portal) turnedBack(w http.ResponseWriter, r *http.Request, v *visit, t trip, out signin.Outcome) error {
+	v.leads = p.goal(t.ticket).leads()
 	ref := out.Reference
 	if ref == "" {
 		refusal := helpdesk.Refusal{Origin: v.origin, Path: "/verifier/return", Decision: parvis.Decision{Reasons: out.Reasons}}

@@ -20,7 +20,6 @@ import (
 
 	"parvis"
 	"parvis/internal/access"
-	"parvis/internal/demo"
 	"parvis/internal/seal"
 	"parvis/internal/store"
 	"parvis/internal/verifier"
@@ -64,7 +63,7 @@ func (tn *town) outside(mode parvis.VerifierMode, fallback bool) *citizens {
 		tn.t.Fatal(err)
 	}
 	policy, err := access.New(access.Catalog{
-		Apps: demo.Apps(), Profiles: tn.portal.Profiles, Calendar: calendar, SecondProofReady: true, VerifierFallback: fallback,
+		Apps: tn.catalog.Apps, Profiles: tn.portal.Profiles, Calendar: calendar, SecondProofReady: true, VerifierFallback: fallback,
 		VerifierRules: []parvis.VerifierRule{{Mode: mode}},
 		Sites:         map[parvis.Channel]string{parvis.Internal: "agents.localhost", parvis.Mobile: "nomade.localhost"},
 	})
@@ -476,7 +475,7 @@ func TestDeadline(t *testing.T) {
 	}
 	soon := parvis.Demand{Strength: parvis.NoSMS, From: tn.clock.Now().AddDate(0, 0, 12)}
 	profiles := []parvis.Profile{{ID: parvis.Standard, Second: map[parvis.Channel]parvis.Demand{"": soon}}, {ID: parvis.SocialData, Sensitive: true}}
-	tn.portal.Policy, err = access.New(access.Catalog{Apps: demo.Apps(), Profiles: profiles, Calendar: calendar, SecondProofReady: true})
+	tn.portal.Policy, err = access.New(access.Catalog{Apps: tn.catalog.Apps, Profiles: profiles, Calendar: calendar, SecondProofReady: true})
 	if err != nil {
 		t.Fatal(err)
 	}

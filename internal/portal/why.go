@@ -28,6 +28,7 @@ const (
 	onDevice      facet = "device"
 	onSecond      facet = "second"
 	onApp         facet = "app"
+	onAction      facet = "action" // one act in an application that opens
 )
 
 // facetOf tells what a reason is about. What is not recognised is the account's.
@@ -41,6 +42,8 @@ func facetOf(code parvis.ReasonCode) facet {
 		return onSecond
 	case parvis.WhyAppDown, "app_maintenance":
 		return onApp
+	case parvis.WhyAppReducedHere:
+		return onAction
 	}
 	for prefix, f := range map[string]facet{
 		"password_": onPassword, "verifier_": onLink, "channel_": onChannel, "app_": onEntitlement,
@@ -81,6 +84,7 @@ func (v *visit) checks(d parvis.Decision, app parvis.App, ch parvis.Channel, pro
 		{onDevice, false},
 		{onSecond, second},
 		{onApp, false},
+		{onAction, false},
 	} {
 		switch {
 		case lacking[c.facet]:
@@ -123,7 +127,7 @@ func (v *visit) whyPage(refusal helpdesk.Refusal, app parvis.App) page.Page {
 	v.refuses(&pg, told, refusal.Reference)
 	body := page.Refusal{
 		Checks: v.checks(refusal.Decision, app, ch, refusal.Facts.Proofs),
-		Steps:  v.steps(told, app, refusal.Path),
+		Steps:  v.steps(told, app, inside(app, refusal.Path)),
 		Ticket: v.ticket(string(refusal.Reference), refusal.At, ch, string(v.agent.Number)),
 		People: v.helpers(told),
 		Other:  &page.Link{Text: v.say("action.diagnosis"), Href: "/diagnosis"},
@@ -142,14 +146,41 @@ func (v *visit) whyPage(refusal helpdesk.Refusal, app parvis.App) page.Page {
 	}
 	all := page.Stack{}
 	if now := v.place(app, v.origin.Channel); now.decision.Open && now.state != isDown {
-		args := text.Args{"app": app.Name.In(string(v.lang)), "date_time": v.p.local(refusal.At)}
-		all = append(all, page.Notice{
-			Mark: page.Done, Title: v.say("why_not.now_open.title", args), Text: v.say("why_not.now_open.text", args),
-			Actions: []page.Button{{Text: v.say("action.open_app", args), Kind: "primary", Href: v.href(now)}},
-		})
+		all = append(all, v.nowOpen(refusal, now))
 	}
 	pg.Body = append(all, body)
 	return pg
+}
+
+// inside is where in an application a refused request was going: the path of a
+// protocol is one of ours, and leads nowhere without its question.
+func inside(app parvis.App, path string) string {
+	if app.OIDC == nil && app.CAS == nil && app.SAML == nil {
+		return path
+	}
+	for _, of := range []string{"/authorize", "/cas/", "/saml/", "/device"} {
+		if strings.HasPrefix(path, of) {
+			return "/"
+		}
+	}
+	return path
+}
+
+// nowOpen says that the application can be opened: because something changed
+// since the refusal, or because one act in it was refused, and not the rest.
+func (v *visit) nowOpen(refusal helpdesk.Refusal, now place) page.Notice {
+	args := text.Args{"app": now.app.Name.In(string(v.lang)), "date_time": v.p.local(refusal.At)}
+	n := page.Notice{Mark: page.Done, Title: v.say("why_not.now_open.title", args), Text: v.say("why_not.now_open.text", args)}
+	button := page.Button{Text: v.say("action.open_app", args), Kind: "primary"}
+	if refusal.Decision.Has(parvis.WhyAppReducedHere) && now.decision.Limited {
+		n = page.Notice{Mark: page.Info, Title: v.say("why_not.reduced.open", args)}
+		button = page.Button{Text: v.say("why_not.reduced.action")}
+	}
+	if tiled(now.app) {
+		button.Href, button.Out = v.href(now)
+		n.Actions = []page.Button{button}
+	}
+	return n
 }
 
 // because is why: what the title has said once is not said again.
@@ -178,6 +209,9 @@ func (v *visit) steps(told text.Told, app parvis.App, path string) []page.Step {
 	if len(steps) > 0 {
 		return steps
 	}
+	if slices.ContainsFunc(told.Reasons, func(r text.ToldReason) bool { return r.Code == string(parvis.WhyAppReducedHere) }) {
+		return []page.Step{{Title: v.whole(app)}}
+	}
 	for _, reason := range told.Reasons {
 		for _, do := range reason.Answer.Do {
 			steps = append(steps, page.Step{Title: do})
@@ -195,6 +229,25 @@ func (v *visit) steps(told text.Told, app parvis.App, path string) []page.Step {
 		steps = append(steps, page.Step{Title: v.say("refusal.ways.none", text.Args{"who": who})})
 	}
 	return steps
+}
+
+// whole says where an application opens whole.
+func (v *visit) whole(app parvis.App) string {
+	var where []string
+	for _, ch := range app.Channels {
+		if !slices.Contains(app.Reduced, ch) {
+			where = append(where, v.say("way.tile.channel."+string(ch)))
+		}
+	}
+	args := text.Args{"app": app.Name.In(string(v.lang))}
+	if len(where) > 0 {
+		args["where"] = v.either(where)
+		return v.say("why_not.reduced.where", args)
+	}
+	if owner := app.Owner.In(string(v.lang)); owner != "" {
+		args["owner"] = owner
+	}
+	return v.say("why_not.reduced.nowhere", args)
 }
 
 // by says who acts, when it is not the reader alone.
@@ -245,7 +298,11 @@ func (v *visit) changeActions(c text.ToldChange, app parvis.App, path string) []
 		if ch != parvis.Mobile || v.p.Addresses.Portal(ch) == "" {
 			return nil // no link leads to the office
 		}
-		return []page.Button{{Text: v.say("action.go_mobile"), Href: v.p.Addresses.App(ch, app.ID) + "/"}}
+		href := v.p.Addresses.Portal(ch) + "/app/" + url.PathEscape(string(app.ID))
+		if served(app) {
+			href = v.p.Addresses.App(ch, app.ID) + "/"
+		}
+		return []page.Button{{Text: v.say("action.go_mobile"), Href: href}}
 	case parvis.ChangeLink:
 		return v.wayButton(v.say("action.continue_verifier"), "/verifier?", app, path)
 	case parvis.ChangeProof:
@@ -321,11 +378,12 @@ func (v *visit) helpers(told text.Told) page.People {
 func (v *visit) openHere(but parvis.AppID) []page.Link {
 	var all []page.Link
 	for _, app := range v.p.Policy.Apps() {
-		if app.ID == but || len(all) == 8 {
+		if app.ID == but || !tiled(app) || len(all) == 8 {
 			continue
 		}
 		if pl := v.place(app, v.origin.Channel); pl.decision.Open && pl.state != isDown {
-			all = append(all, page.Link{Text: app.Name.In(string(v.lang)), Href: v.href(pl)})
+			href, out := v.href(pl)
+			all = append(all, page.Link{Text: app.Name.In(string(v.lang)), Href: href, Out: out})
 		}
 	}
 	return all

@@ -100,7 +100,7 @@ func (b *Box) Issue(payload any, at time.Time, ttl time.Duration) (string, error
 }
 
 // The longest ticket that is looked at: longer ones are nobody's.
-const maxTicket = 8 << 10
+const maxTicket = 24 << 10
 
 // Redeem opens a ticket into payload, a pointer. A ticket whose time is over
 // gives an error that errors.Is tells as [ErrExpired]; any other string gives

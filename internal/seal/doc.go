@@ -3,7 +3,8 @@
 //
 // It promises boxes that only their purpose can open, bound to the place they
 // were made for; tickets that nobody can read, alter or use after their time;
-// keys that never leave their owner's directory; and a [Secret] that prints as
+// keys that never leave their owner's directory; rings of signing keys that follow
+// one another without a gap; and a [Secret] that prints as
 // "[sealed]" whatever is done to print it (product rule 14).
 //
 // It refuses to know what is sealed, who asks, where it is kept, and what time

@@ -150,7 +150,7 @@ func TestTickets(t *testing.T) {
 	if strings.Trim(ticket, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 		t.Errorf("%q does not go into a URL as it is", ticket)
 	}
-	long, err := box.Issue(payload{Path: strings.Repeat("x", 8000)}, noon(), time.Minute)
+	long, err := box.Issue(payload{Path: strings.Repeat("x", 30000)}, noon(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,7 @@ type Proving struct {
 	PasskeyTicket string
 	Password      seal.Secret // for whoever holds no second proof: the password of now
 	Change        bool        // what follows changes proofs: only what is enough for it is offered
+	Level         string      // the level of domain.md 3.1 to reach: only what makes the session reach it is offered; empty for any
 	Remember      bool
 	Device        string // the value of the device cookie
 	Origin        parvis.Origin
@@ -45,7 +46,9 @@ type provingPage struct {
 // Prove adds a proof to a session that is open: StepSecondFactor until it is
 // right, then StepDone with the Token that takes the place of the session's.
 // Whoever holds nothing that can be shown here is at StepSecondFactor too,
-// without methods: a temporary code is taken, and Person hands it over.
+// without methods: a temporary code is taken, and Person hands it over. Where a
+// Level is asked, another code than the one asked for may be right and not reach
+// it: whoever needs it asks [Reaches] of the session.
 // StepSecret and StepWait are about Password, when one was sent.
 // [parvis.CodeNotFound] when the session is over.
 func (h *Hub) Prove(ctx context.Context, p Proving) (Outcome, error) {
@@ -77,8 +80,11 @@ func (h *Hub) provenOnce(ctx context.Context, p Proving) (Outcome, error) {
 			need = enough // less would be asked for again, see changing.fresh
 		}
 	}
-	out.Methods = offered(v.held, need)
+	out.Methods = reaching(offered(v.held, need), p.Session.Proofs, p.Level)
 	out.Method, out.MayRemember = choose(out.Methods, cmp.Or(p.Method, pg.Method)), v.days
+	if len(out.Methods) > 0 && len(reaching([]parvis.Held{out.Method}, p.Session.Proofs, p.Level)) == 0 {
+		out.Method = out.Methods[0] // a temporary code would not do
+	}
 	other := p.Method != "" && nameOf(out.Method) != pg.Method
 	if other {
 		pg.Sent = ""

@@ -102,6 +102,8 @@ func (s Scene) variant(code parvis.ReasonCode) string {
 		if kind, ok := s.Values["code_of"].(parvis.ProofKind); ok {
 			return string(kind)
 		}
+	case parvis.WhyAppReducedHere: // a refusal; the closed list informs
+		return "action"
 	case parvis.WhyFactorRemovalForbidden:
 		rule, _ := s.Values["rule"].(string)
 		return rule
@@ -167,8 +169,10 @@ func (s Scene) args(c *Catalog, l Lang, at time.Time) Args {
 	a := Args{}
 	if s.App.ID != "" {
 		a["app"] = s.App.Name.In(string(l))
-		if owner := s.App.Owner.In(string(l)); owner != "" {
-			a["owner"] = owner
+		for name, words := range map[string]parvis.Words{"owner": s.App.Owner, "can": s.App.ReducedCan, "cannot": s.App.ReducedNot} {
+			if said := words.In(string(l)); said != "" {
+				a[name] = said
+			}
 		}
 	}
 	if s.Channel.Known() {
