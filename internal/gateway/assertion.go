@@ -23,15 +23,15 @@ const (
 )
 
 // identity is what an application is told of an agent: signed, and in plain
-// headers if it asked for them.
+// headers if it asks for them.
 type identity struct {
-	assertion [1]string
-	plain     map[string][]string
-	session   parvis.SessionID // at one set of proofs: raising gives another
-	channel   parvis.Channel   // what an application reads of the entrance, it trusts
-	version   uint32
-	signed    int64 // microseconds; before that the clock went back, and iat lies in the future
-	until     int64 // microseconds: when another one is due
+	assertion, user, name, email, groups [1]string
+
+	session parvis.SessionID // at one set of proofs: raising gives another
+	channel parvis.Channel   // what an application reads of the entrance, it trusts
+	version uint32
+	signed  int64 // microseconds; before that the clock went back, and iat lies in the future
+	until   int64 // microseconds: when another one is due
 }
 
 // identities remembers what was last signed for each visit, so that a request
@@ -117,17 +117,20 @@ func (g *Gateway) identity(ctx context.Context, up *upstream, v session.Visit, c
 		return nil, err
 	}
 	i := &identity{
-		assertion: [1]string{signed}, session: v.Session, channel: ch, version: v.Version,
+		assertion: [1]string{signed}, user: [1]string{c.Subject}, name: [1]string{c.Name}, email: [1]string{c.Email},
+		groups: [1]string{strings.Join(c.Groups, ",")}, session: v.Session, channel: ch, version: v.Version,
 		signed: now.UnixMicro(), until: now.Add(assertionLife - assertionSpare).UnixMicro(),
-	}
-	if up.app.Headers {
-		i.plain = map[string][]string{"Remote-User": {c.Subject}, "Remote-Name": {c.Name}, "Remote-Groups": {strings.Join(c.Groups, ",")}}
-		if c.Email != "" {
-			i.plain["Remote-Email"] = []string{c.Email}
-		}
 	}
 	g.identities.put(v.ID, i)
 	return i, nil
+}
+
+// tell writes the plain headers. They are shared: nobody may change them.
+func (i *identity) tell(h http.Header) {
+	h["Remote-User"], h["Remote-Name"], h["Remote-Groups"] = i.user[:], i.name[:], i.groups[:]
+	if i.email[0] != "" {
+		h["Remote-Email"] = i.email[:]
+	}
 }
 
 // groups are the agent's profiles, then the roles they hold.

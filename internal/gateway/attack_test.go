@@ -68,7 +68,7 @@ func TestAssertionIsOfOneEntrance(t *testing.T) {
 	must(t, err)
 	for range 2 {
 		for _, ch := range []parvis.Channel{parvis.Internal, parvis.Mobile} {
-			who, err := d.identity(context.Background(), d.apps["annuaire"], visit, ch, d.clock.Now())
+			who, err := d.identity(context.Background(), d.app("annuaire"), visit, ch, d.clock.Now())
 			must(t, err)
 			if c := said(t, who.assertion[0]); c.Channel != ch || c.Limited != (ch == parvis.Mobile) || c.Issuer != d.Addresses.Portal(ch) {
 				t.Errorf("through %s: %+v", ch, c)

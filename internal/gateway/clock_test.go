@@ -75,10 +75,10 @@ func TestClockBackUnderAStream(t *testing.T) {
 }
 
 func TestClockBackWhileAnApplicationIsDown(t *testing.T) {
-	up := &upstream{}
+	up := &upstream{way: new(way)}
 	now := time.Date(2026, 3, 2, 18, 0, 0, 0, time.UTC)
-	up.failing(now)
-	if since := up.failing(now.Add(-2 * time.Hour)); since.After(now.Add(-2 * time.Hour)) {
+	up.health.failing(now)
+	if since := up.health.failing(now.Add(-2 * time.Hour)); since.After(now.Add(-2 * time.Hour)) {
 		t.Errorf("down since the future: %s", since)
 	}
 }

@@ -61,38 +61,30 @@ func newDoor(t testing.TB, apps ...parvis.App) *door {
 	}
 	addresses, err := parvis.NewAddresses(origins)
 	must(t, err)
-	for i := range apps {
-		apps[i].Name = parvis.Words{FR: string(apps[i].ID), EN: string(apps[i].ID)}
-		if apps[i].Channels == nil {
-			apps[i].Channels = parvis.Channels()
-		}
-	}
-	hours, err := access.OfficeHours("Europe/Paris")
-	must(t, err)
-	policy, err := access.New(access.Catalog{Apps: apps, Calendar: hours, Profiles: []parvis.Profile{{ID: parvis.Standard}}})
-	must(t, err)
 	keys, err := seal.OpenKeys(filepath.Join(t.TempDir(), "keys"))
 	must(t, err)
 	catalog, err := text.Load()
 	must(t, err)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
 	d.Gateway = &Gateway{
-		Policy: policy, Held: access.NewHeld(1024), Keys: keys, Addresses: addresses, Clock: clock.Now, Log: log,
+		Policy: policyOf(t, apps), Held: access.NewHeld(1024), Keys: keys, Addresses: addresses, Clock: clock.Now, Log: log,
 		Directory: &directory.Directory{Store: s, Clock: clock.Now, Zone: time.UTC},
 		Keeper:    &session.Keeper{Store: s, Keys: keys, Addresses: addresses, Clock: clock.Now, Log: log},
 		Counter:   &helpdesk.Counter{Store: s, Clock: clock.Now},
 	}
 	portal := http.NewServeMux()
 	portal.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "portal") })
-	d.Edge = &edge.Edge{Addresses: addresses, Catalog: catalog, Clock: clock.Now, Log: log, Portal: portal, Apps: d.Gateway, Metrics: edge.NewMetrics()}
+	d.Edge = &edge.Edge{Addresses: addresses, Catalog: catalog, Clock: clock.Now, Log: log, Portal: portal, Apps: d.Gateway, Verify: http.HandlerFunc(d.Verify), Metrics: edge.NewMetrics()}
 	for ch, l := range listeners {
-		server := &httptest.Server{Listener: l, Config: edge.NewHTTPServer(d.Edge.Handler(edge.Entrance{Channel: ch}), log)}
+		server := &httptest.Server{Listener: l, Config: edge.NewHTTPServer(d.Edge.Handler(edge.Entrance{Channel: ch, Local: true}), log)}
 		server.Start()
 		t.Cleanup(server.Close)
 	}
 	t.Cleanup(func() {
-		for _, up := range d.apps {
-			up.proxy.Transport.(*http.Transport).CloseIdleConnections()
+		for _, up := range *d.table.Load() {
+			if up.transport != nil {
+				up.transport.CloseIdleConnections()
+			}
 		}
 	})
 	d.write(func(tx *store.Tx) error {
@@ -108,6 +100,21 @@ func newDoor(t testing.TB, apps ...parvis.App) *door {
 		return tx.PutPassword(ctx, store.Password{Agent: a.Number, PHC: "$none$", Since: clock.Now()})
 	})
 	return d
+}
+
+func policyOf(t testing.TB, apps []parvis.App) *access.Policy {
+	t.Helper()
+	for i := range apps {
+		apps[i].Name = parvis.Words{FR: string(apps[i].ID), EN: string(apps[i].ID)}
+		if apps[i].Channels == nil {
+			apps[i].Channels = parvis.Channels()
+		}
+	}
+	hours, err := access.OfficeHours("Europe/Paris")
+	must(t, err)
+	policy, err := access.New(access.Catalog{Apps: apps, Calendar: hours, Profiles: []parvis.Profile{{ID: parvis.Standard}}})
+	must(t, err)
+	return policy
 }
 
 func must(t testing.TB, err error) {
@@ -169,6 +176,10 @@ func (d *door) client() *http.Client {
 // the portal, back with a ticket. It gives the address of the last redirect.
 func (v *visitor) enter(app parvis.AppID, path string) string {
 	v.d.t.Helper()
+	v.d.ready()
+	if up := v.d.app(app); up != nil && up.proxy == nil { // another proxy serves it, and leads here
+		path = session.Own + "begin?to=" + url.QueryEscape(path)
+	}
 	res := v.get(v.d.url(v.ch, app, path), nil)
 	location := res.Header.Get("Location")
 	if res.StatusCode != http.StatusSeeOther || !strings.HasPrefix(location, v.d.Addresses.Portal(v.ch)+"/signin?return=") {

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parvis"
@@ -40,7 +40,11 @@ type Gateway struct {
 
 	once       sync.Once
 	handler    http.Handler
-	apps       map[parvis.AppID]*upstream
+	asked      http.Handler // at /auth/verify
+	shared     *http.Transport
+	turn       sync.Mutex // one Refresh at a time
+	table      atomic.Pointer[table]
+	complained atomic.Int64 // when a question that cannot be answered was last logged
 	identities identities
 	flights    flights
 }
@@ -48,27 +52,17 @@ type Gateway struct {
 // near is how close the end of an answer must be for a page to be told.
 const near = 15 * time.Minute
 
-// ready builds what stays: one proxy for each application.
+// ready builds what stays, and a first table.
 func (g *Gateway) ready() {
 	g.once.Do(func() {
 		if g.Log == nil {
 			g.Log = slog.New(slog.DiscardHandler)
 		}
-		g.apps = map[parvis.AppID]*upstream{}
-		shared := transport(nil)
-		for _, app := range g.Policy.Apps() {
-			target, err := url.Parse(app.Upstream)
-			if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-				g.Log.Error("an application has no usable address", "app", app.ID)
-				continue
-			}
-			t := shared
-			if roots := g.Roots[app.ID]; roots != nil {
-				t = transport(roots)
-			}
-			g.apps[app.ID] = g.upstream(app, target, t)
-		}
+		g.shared = transport(nil)
+		g.table.Store(&table{})
+		g.refresh()
 		g.handler = g.Edge.Handle(g.serve)
+		g.asked = g.Edge.Handle(g.verify)
 	})
 }
 
@@ -82,10 +76,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	const op = "gateway.serve"
 	ch, id, ok := g.Addresses.Find(r.Host)
-	up := g.apps[id]
+	up := g.app(id)
+	ours := strings.HasPrefix(r.URL.Path, session.Own)
+	if up != nil && up.proxy == nil && verifies(r.URL.Path) {
+		return g.verify(w, r)
+	}
 	// The edge has answered most of these: what is left is the label of no
-	// application, which is a name of ours as little as any other.
-	if !ok || up == nil || r.Method == http.MethodTrace || r.Method == http.MethodConnect {
+	// application, which is a name of ours as little as any other. What another
+	// proxy serves is not served here.
+	if !ok || up == nil || up.proxy == nil && !ours || r.Method == http.MethodTrace || r.Method == http.MethodConnect {
 		g.Edge.Misdirected(w, r)
 		return nil
 	}
@@ -93,7 +92,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 	if ch != origin.Channel {
 		return g.elsewhere(w, r, origin, up)
 	}
-	if strings.HasPrefix(r.URL.Path, session.Own) {
+	if ours {
 		return g.own(w, r, ch, up)
 	}
 	if !up.app.CrossOrigin && foreign(r) {
@@ -107,14 +106,17 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := g.Clock()
+	if up.reduces(ch) && !up.within(r.Method, r.URL.EscapedPath(), r.URL.RawQuery, r.Header) {
+		return g.refuse(w, r, v.Session, up, origin, now, true)
+	}
 	until, ok, err := g.stands(r.Context(), v, up, origin, now)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return g.refuse(w, r, v.Session, up, origin, now)
+		return g.refuse(w, r, v.Session, up, origin, now, false)
 	}
-	if since, down := up.confirmed(); down {
+	if since, down := up.health.confirmed(); down {
 		return g.down(w, r, v.Session, up, origin, since)
 	}
 	who, err := g.identity(r.Context(), up, v, ch, now)
@@ -228,8 +230,8 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, p *passage) error
 // Down tells since when an application has not been answering, if it is not.
 func (g *Gateway) Down(app parvis.AppID) (since time.Time, down bool) {
 	g.ready()
-	if up := g.apps[app]; up != nil {
-		return up.since()
+	if up := g.app(app); up != nil {
+		return up.health.since()
 	}
 	return time.Time{}, false
 }
@@ -246,7 +248,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			g.watch(ctx)
-			for _, up := range g.apps {
+			for _, up := range *g.table.Load() {
 				up.probe(ctx, g.Clock)
 			}
 		}

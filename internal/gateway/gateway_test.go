@@ -286,7 +286,7 @@ func TestApplicationDown(t *testing.T) {
 	probe := func(until func() bool) {
 		t.Helper()
 		for range 500 {
-			d.apps["paie"].probe(context.Background(), d.clock.Now)
+			d.app("paie").probe(context.Background(), d.clock.Now)
 			if until() {
 				return
 			}
@@ -294,7 +294,7 @@ func TestApplicationDown(t *testing.T) {
 		}
 		t.Error("looking again found nothing out")
 	}
-	probe(func() bool { _, sure := d.apps["paie"].confirmed(); return sure })
+	probe(func() bool { _, sure := d.app("paie").health.confirmed(); return sure })
 	if res := v.get(d.url(parvis.Internal, "paie", "/"), http.Header{"Accept": {"application/json"}}); res.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("while known to be down: %d", res.StatusCode)
 	}
@@ -319,9 +319,9 @@ func TestFactsThatChangeAreDecidedAgain(t *testing.T) {
 		d.write(func(tx *store.Tx) error {
 			tx.Record(parvis.Event{Kind: "agent.entitled", Agent: "A100001", Actor: "system"})
 			if on {
-				return tx.PutGrant(context.Background(), "A100001", store.Grant{Kind: store.GrantEntitlement, Name: "finances"})
+				return tx.PutGiven(context.Background(), "A100001", store.Given{Kind: store.GivenEntitlement, Name: "finances"})
 			}
-			_, err := tx.DropGrant(context.Background(), "A100001", store.GrantEntitlement, "finances")
+			_, err := tx.DropGiven(context.Background(), "A100001", store.GivenEntitlement, "finances")
 			return err
 		})
 	}
@@ -360,7 +360,7 @@ func TestEndOfSessionCutsAStream(t *testing.T) {
 		"entitlement taken away": func(d *door, _ *visitor) {
 			d.write(func(tx *store.Tx) error {
 				tx.Record(parvis.Event{Kind: "agent.entitled", Agent: "A100001", Actor: "system"})
-				_, err := tx.DropGrant(context.Background(), "A100001", store.GrantEntitlement, "finances")
+				_, err := tx.DropGiven(context.Background(), "A100001", store.GivenEntitlement, "finances")
 				return err
 			})
 		},
@@ -374,7 +374,7 @@ func TestEndOfSessionCutsAStream(t *testing.T) {
 			})})
 			d.write(func(tx *store.Tx) error {
 				tx.Record(parvis.Event{Kind: "agent.entitled", Agent: "A100001", Actor: "system"})
-				return tx.PutGrant(context.Background(), "A100001", store.Grant{Kind: store.GrantEntitlement, Name: "finances"})
+				return tx.PutGiven(context.Background(), "A100001", store.Given{Kind: store.GivenEntitlement, Name: "finances"})
 			})
 			v := d.arrive(parvis.Internal)
 			v.enter("finances", "/")

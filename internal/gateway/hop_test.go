@@ -382,7 +382,7 @@ func TestUpstreamIsVerified(t *testing.T) {
 			t.Errorf("vouched for %s: %d, want %d", name, res.StatusCode, c.status)
 		}
 		if c.status != http.StatusOK {
-			if err := d.apps["paie"].reach(context.Background()); err == nil {
+			if err := d.app("paie").reach(context.Background()); err == nil {
 				t.Errorf("vouched for %s: our own look finds nothing wrong", name)
 			}
 		}

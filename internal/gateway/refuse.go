@@ -44,12 +44,17 @@ func (g *Gateway) elsewhere(w http.ResponseWriter, r *http.Request, origin parvi
 
 // stranger sends whoever has no visit to the portal, with a return ticket.
 func (g *Gateway) stranger(w http.ResponseWriter, r *http.Request, ch parvis.Channel, up *upstream) error {
+	return g.begin(w, r, ch, up, r.URL.RequestURI())
+}
+
+// begin sends somebody to the portal, to come back to a path.
+func (g *Gateway) begin(w http.ResponseWriter, r *http.Request, ch parvis.Channel, up *upstream, to string) error {
 	portal := g.Addresses.Portal(ch)
 	if !reads(r) || !navigation(r) {
 		g.Edge.SignIn(w, r, portal+"/signin")
 		return nil
 	}
-	back, err := g.Keeper.Ask(w, r, up.app.ID, r.URL.RequestURI())
+	back, err := g.Keeper.Ask(w, r, up.app.ID, to)
 	if err != nil {
 		return err
 	}
@@ -59,9 +64,24 @@ func (g *Gateway) stranger(w http.ResponseWriter, r *http.Request, ch parvis.Cha
 
 // own answers under /.parvis/ on an application's host.
 func (g *Gateway) own(w http.ResponseWriter, r *http.Request, ch parvis.Channel, up *upstream) error {
-	if r.URL.Path != session.Own+"enter" || r.Method != http.MethodGet {
-		return &parvis.Error{Code: parvis.CodeNotFound, Op: "gateway.own", Err: errors.New("no such path")}
+	if !reads(r) {
+		return errNoPath
 	}
+	switch r.URL.Path {
+	case session.Own + "begin": // where another proxy leads whoever has no visit
+		return g.begin(w, r, ch, up, r.URL.Query().Get("to"))
+	case session.Own + "enter":
+		if r.Method == http.MethodGet {
+			return g.enter(w, r, ch, up)
+		}
+	}
+	return errNoPath
+}
+
+var errNoPath = &parvis.Error{Code: parvis.CodeNotFound, Op: "gateway.own", Err: errors.New("no such path")}
+
+// enter redeems the ticket with which the portal sends somebody here.
+func (g *Gateway) enter(w http.ResponseWriter, r *http.Request, ch parvis.Channel, up *upstream) error {
 	home := g.Addresses.App(ch, up.app.ID)
 	token, path, err := g.Keeper.Enter(r.Context(), r, r.URL.Query().Get("ticket"), up.app.ID, r.Host)
 	switch {
@@ -79,25 +99,36 @@ func (g *Gateway) own(w http.ResponseWriter, r *http.Request, ch parvis.Channel,
 }
 
 // refuse records a refusal and leads to its explanation.
-func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, id parvis.SessionID, up *upstream, origin parvis.Origin, now time.Time) error {
-	s, q, err := g.question(r.Context(), id, up, origin, now)
+func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, id parvis.SessionID, up *upstream, origin parvis.Origin, now time.Time, full bool) error {
+	f, err := g.refusal(r, id, up, origin, now, full)
 	if err != nil {
 		return err
 	}
+	g.explain(w, r, f)
+	return nil
+}
+
+// refusal decides again, to say why, and records that. full is set when what
+// is asked for is not in the reduced version of the application.
+func (g *Gateway) refusal(r *http.Request, id parvis.SessionID, up *upstream, origin parvis.Origin, now time.Time, full bool) (edge.Refused, error) {
+	s, q, err := g.question(r.Context(), id, up, origin, now)
+	if err != nil {
+		return edge.Refused{}, err
+	}
+	q.Full = full
 	d := g.Policy.Explain(q)
 	if d.Open {
 		// The facts changed between two looks. Asking again opens.
-		return &parvis.Error{Code: parvis.CodeUnavailable, Op: "gateway.refuse", Err: errors.New("the decision changed meanwhile")}
+		return edge.Refused{}, &parvis.Error{Code: parvis.CodeUnavailable, Op: "gateway.refuse", Err: errors.New("the decision changed meanwhile")}
 	}
 	ref, err := g.Counter.Refuse(r.Context(), helpdesk.Refusal{
 		Agent: s.Agent, Session: s.ID, Origin: origin, App: up.app.ID, Path: r.URL.Path, Decision: d,
 		Facts: store.RefusalFacts{State: q.Agent.StateAt(now), Proofs: s.Proofs}, Generation: uint64(g.Held.Generation()),
 	})
 	if err != nil {
-		return err
+		return edge.Refused{}, err
 	}
-	g.explain(w, r, edge.Refused{Decision: d, Reference: ref, App: up.app, Channel: origin.Channel, Status: http.StatusForbidden})
-	return nil
+	return edge.Refused{Decision: d, Reference: ref, App: up.app, Channel: origin.Channel, Status: http.StatusForbidden}, nil
 }
 
 // explain leads a person to the page of a refusal, and answers a program.
@@ -120,7 +151,7 @@ func (g *Gateway) fault(w http.ResponseWriter, r *http.Request, p *passage) erro
 		case err != nil:
 			return err
 		}
-		return g.refuse(w, r, v.Session, p.up, p.origin, g.Clock())
+		return g.refuse(w, r, v.Session, p.up, p.origin, g.Clock(), false)
 	case r.Context().Err() != nil:
 		return nil // the visitor left
 	}
@@ -128,7 +159,7 @@ func (g *Gateway) fault(w http.ResponseWriter, r *http.Request, p *passage) erro
 		return &parvis.Error{Code: parvis.CodeInvalid, Op: "gateway.pass", Err: p.failed}
 	}
 	g.Log.Warn("an application does not answer", "app", p.up.app.ID, "request", edge.RequestID(r), "cause", p.failed)
-	return g.down(w, r, p.visit.Session, p.up, p.origin, p.up.failing(g.Clock()))
+	return g.down(w, r, p.visit.Session, p.up, p.origin, p.up.health.failing(g.Clock()))
 }
 
 // down tells that an application does not answer, under a reference when one

@@ -5,13 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,15 +24,27 @@ const (
 	downFor     = 5 * time.Second // at least, as shown in the launcher
 )
 
-// upstream is an application and the way to it.
+// upstream is an application and the way to it. One that another proxy serves
+// has no way.
 type upstream struct {
 	app    parvis.App
-	target *url.URL
-	proxy  *httputil.ReverseProxy
-	tls    *tls.Config
 	seenAs map[parvis.Channel]*seen
 	extra  map[string]bool // names of request headers that it asks for
+	list   []entry         // what its reduced version is made of
+	*way
+}
 
+// way leads to an application. It outlives a change of anything else.
+type way struct {
+	target    *url.URL
+	proxy     *httputil.ReverseProxy
+	transport *http.Transport
+	own       bool // the transport serves this application alone
+	health    health
+}
+
+// health is what was last seen of an application.
+type health struct {
 	mu      sync.Mutex
 	downAt  time.Time // since when it does not answer; zero when it does
 	lastAt  time.Time // of the last failure
@@ -47,35 +57,8 @@ type upstream struct {
 type seen struct {
 	name        string
 	host, proto []string
+	reduced     bool // it opens there in its reduced version
 }
-
-func (g *Gateway) upstream(app parvis.App, target *url.URL, t *http.Transport) *upstream {
-	extra, not := asked(app.PassHeaders)
-	if len(not) > 0 {
-		g.Log.Error("an application asks for headers that only the front door writes", "app", app.ID, "headers", not)
-	}
-	up := &upstream{app: app, target: target, tls: t.TLSClientConfig, seenAs: map[parvis.Channel]*seen{}, extra: extra}
-	for _, ch := range parvis.Channels() {
-		if u, err := url.Parse(g.Addresses.App(ch, app.ID)); err == nil && u.Host != "" {
-			up.seenAs[ch] = &seen{name: u.Host, host: []string{u.Host}, proto: []string{u.Scheme}}
-		}
-	}
-	up.proxy = &httputil.ReverseProxy{
-		Transport:      t,
-		Rewrite:        rewrite,
-		ModifyResponse: answered,
-		BufferPool:     new(buffers),
-		ErrorLog:       log.New(quiet{g.Log}, "", 0),
-		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
-			if p, ok := r.Context().Value(passageKey{}).(*passage); ok {
-				p.failed = err
-			}
-		},
-	}
-	return up
-}
-
-func (up *upstream) reduced(ch parvis.Channel) bool { return slices.Contains(up.app.Reduced, ch) }
 
 // transport keeps many idle connections: two, the default, are the first thing
 // that slows a proxy down (performance.md). It follows no redirect, asks no
@@ -118,8 +101,8 @@ func rewrite(pr *httputil.ProxyRequest) {
 	out.Header["X-Forwarded-Host"] = as.host
 	out.Header["X-Forwarded-Proto"] = as.proto
 	out.Header["Parvis-Assertion"] = p.who.assertion[:]
-	for name, values := range p.who.plain {
-		out.Header[name] = values
+	if p.up.app.Headers {
+		p.who.tell(out.Header)
 	}
 }
 
@@ -143,68 +126,69 @@ func answered(res *http.Response) error {
 }
 
 // failing notes that an application did not answer, and since when.
-func (up *upstream) failing(now time.Time) time.Time {
-	up.mu.Lock()
-	defer up.mu.Unlock()
-	if up.downAt.IsZero() || now.Before(up.downAt) { // the clock went back: nothing is down since tomorrow
-		up.downAt = now
+func (hl *health) failing(now time.Time) time.Time {
+	hl.mu.Lock()
+	defer hl.mu.Unlock()
+	if hl.downAt.IsZero() || now.Before(hl.downAt) { // the clock went back: nothing is down since tomorrow
+		hl.downAt = now
 	}
-	up.lastAt = now
-	return up.downAt
+	hl.lastAt = now
+	return hl.downAt
 }
 
-func (up *upstream) since() (time.Time, bool) {
-	up.mu.Lock()
-	defer up.mu.Unlock()
-	return up.downAt, !up.downAt.IsZero()
+func (hl *health) since() (time.Time, bool) {
+	hl.mu.Lock()
+	defer hl.mu.Unlock()
+	return hl.downAt, !hl.downAt.IsZero()
 }
 
 // confirmed tells whether a look of our own found nobody there either:
 // visitors need not wait for another to fail.
-func (up *upstream) confirmed() (time.Time, bool) {
-	up.mu.Lock()
-	defer up.mu.Unlock()
-	return up.downAt, up.nobody
+func (hl *health) confirmed() (time.Time, bool) {
+	hl.mu.Lock()
+	defer hl.mu.Unlock()
+	return hl.downAt, hl.nobody
 }
 
 // probe looks, beside the watch, whether an application that is down answers
 // again.
-func (up *upstream) probe(ctx context.Context, clock func() time.Time) {
-	up.mu.Lock()
-	idle := up.downAt.IsZero() || up.probing
+func (w *way) probe(ctx context.Context, clock func() time.Time) {
+	hl := &w.health
+	hl.mu.Lock()
+	idle := hl.downAt.IsZero() || hl.probing
 	if !idle {
-		up.probing = true
+		hl.probing = true
 	}
-	up.mu.Unlock()
+	hl.mu.Unlock()
 	if idle {
 		return
 	}
 	go func() {
-		err := up.reach(ctx)
-		up.mu.Lock()
-		defer up.mu.Unlock()
-		up.probing, up.nobody = false, err != nil
-		if ago := clock().Sub(up.lastAt); err == nil && (ago >= downFor || ago < 0) {
-			up.downAt = time.Time{}
+		err := w.reach(ctx)
+		hl.mu.Lock()
+		defer hl.mu.Unlock()
+		hl.probing, hl.nobody = false, err != nil
+		if ago := clock().Sub(hl.lastAt); err == nil && (ago >= downFor || ago < 0) {
+			hl.downAt = time.Time{}
 		}
 	}()
 }
 
 // reach opens a connection as a request would, and closes it.
-func (up *upstream) reach(ctx context.Context) error {
+func (w *way) reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
-	address := up.target.Host
-	if up.target.Port() == "" {
-		address = net.JoinHostPort(up.target.Hostname(), map[string]string{"http": "80", "https": "443"}[up.target.Scheme])
+	address := w.target.Host
+	if w.target.Port() == "" {
+		address = net.JoinHostPort(w.target.Hostname(), map[string]string{"http": "80", "https": "443"}[w.target.Scheme])
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
-	if up.target.Scheme == "https" {
-		config := up.tls.Clone()
-		config.ServerName = up.target.Hostname()
+	if w.target.Scheme == "https" {
+		config := w.transport.TLSClientConfig.Clone()
+		config.ServerName = w.target.Hostname()
 		err = tls.Client(conn, config).HandshakeContext(ctx)
 	}
 	return errors.Join(err, conn.Close())

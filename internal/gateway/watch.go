@@ -107,7 +107,7 @@ func (g *Gateway) watch(ctx context.Context) {
 			continue
 		}
 		v, err := g.Keeper.Still(ctx, p.visit, p.up.app.ID)
-		ok := err == nil
+		ok := err == nil && g.app(p.up.app.ID).leads(p.up)
 		if ok {
 			_, ok, _ = g.stands(ctx, v, p.up, p.origin, now) //nolint:errcheck // not known: ok is false
 		}
