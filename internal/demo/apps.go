@@ -3,16 +3,10 @@ package demo
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	_ "embed"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,73 +35,54 @@ type Application struct {
 // visitor is what the assertion says of the person.
 type visitor struct {
 	jwt.Claims
-	Name    string   `json:"name"`
-	Email   string   `json:"email"`
-	Channel string   `json:"channel"`
-	AMR     []string `json:"amr"`
+	Who     string         `json:"name"`
+	Email   string         `json:"email"`
+	Channel parvis.Channel `json:"channel"`
+	Limited bool           `json:"limited"` // the reduced version is asked for
 }
 
-//go:embed app.html
-var appHTML string
-
-var styleShape = regexp.MustCompile(`(?s)<style>(.*?)</style>`)
-
-// styleHash allows the one style element of a page (CSP level 3, §8.3).
-func styleHash(page string) string {
-	sum := sha256.Sum256([]byte(styleShape.FindStringSubmatch(page)[1]))
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// Handler serves the application: a page, a document that can be read in parts
-// (`/document`), a stream (`/live`) and the request itself (`/echo`).
+// Handler serves the application: what it is for (pay slips, leave, the
+// directory, or a plain list), a document that can be read in parts
+// (`/document`), a stream (`/live`) and the request itself (`/echo`). What
+// agents did in it lasts as long as the handler.
 func (a *Application) Handler() http.Handler {
-	page := template.Must(template.New("app").Parse(appHTML))
+	c := newCounter(a)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		v, err := a.visitor(r)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusForbidden)
-			return
-		}
-		reduced := slices.Contains(a.App.Reduced, parvis.Channel(v.Channel))
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+styleHash(appHTML)+"'")
-		_ = page.Execute(w, map[string]any{"App": a.App, "V": v, "Reduced": reduced, "Items": items(a.App.ID)}) // a reader who left needs nothing
-	})
-	mux.HandleFunc("GET /document", func(w http.ResponseWriter, r *http.Request) {
-		v, err := a.visitor(r)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusForbidden)
-			return
-		}
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("Content-Disposition", `attachment; filename="`+string(a.App.ID)+`.txt"`)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(document(a.App.ID, v.Subject)))
-	})
-	mux.HandleFunc("GET /live", a.live)
+	switch a.App.ID {
+	case "paie":
+		c.paySlips(mux)
+	case "conges":
+		c.leave(mux)
+	case "annuaire":
+		c.phoneBook(mux)
+	default:
+		mux.HandleFunc("GET /{$}", c.to(func(v *visit) { v.show("list", a.App.Purpose.In(string(v.Lang)), c.items(v)) }))
+	}
+	mux.HandleFunc("GET /document", c.to(func(v *visit) {
+		v.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		v.w.Header().Set("Content-Disposition", `attachment; filename="`+string(a.App.ID)+`.txt"`)
+		http.ServeContent(v.w, v.r, "", time.Time{}, bytes.NewReader(document(a.App.ID, v.Subject)))
+	}))
+	mux.HandleFunc("GET /live", c.to(a.live))
 	mux.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"method": r.Method, "host": r.Host, "header": r.Header}) // likewise
+		_ = json.NewEncoder(w).Encode(map[string]any{"method": r.Method, "host": r.Host, "header": r.Header}) // a reader who left needs nothing
 	})
 	return mux
 }
 
 // live says the time every second until the reader, or the decision, leaves.
-func (a *Application) live(w http.ResponseWriter, r *http.Request) {
-	if _, err := a.visitor(r); err != nil {
-		http.Error(w, err.Error(), http.StatusForbidden)
-		return
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	out := http.NewResponseController(w)
+func (a *Application) live(v *visit) {
+	v.w.Header().Set("Content-Type", "text/event-stream")
+	out := http.NewResponseController(v.w)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		if _, err := fmt.Fprintf(w, "data: %s\n\n", a.Clock().UTC().Format(time.RFC3339)); err != nil || out.Flush() != nil {
+		if _, err := fmt.Fprintf(v.w, "data: %s\n\n", a.Clock().UTC().Format(time.RFC3339)); err != nil || out.Flush() != nil {
 			return
 		}
 		select {
-		case <-r.Context().Done():
+		case <-v.r.Context().Done():
 			return
 		case <-tick.C:
 		}
@@ -159,19 +134,6 @@ func (a *Application) key(ctx context.Context, id string) (any, error) {
 		return found[0].Key, nil
 	}
 	return nil, errStranger
-}
-
-// items is what an application has to show.
-func items(id parvis.AppID) []string {
-	return map[parvis.AppID][]string{
-		"messagerie": {"Réunion de rentrée du service, lundi 9 h", "Note : nouveaux horaires de la cantine", "Votre demande de congés est acceptée"},
-		"paie":       {"Bulletin de paie d'octobre", "Bulletin de paie de septembre", "Attestation annuelle"},
-		"conges":     {"Solde : 12 jours", "Demande en cours : du 21 au 24 décembre", "Temps partiel : aucun"},
-		"annuaire":   {"Direction des finances, 3e étage", "Direction de l'action sociale, 1er étage", "Urbanisme, rez-de-chaussée"},
-		"finances":   {"Engagement 2026-1042, 12 400 €", "Mandat 2026-0871, en attente de visa", "Budget de la direction, consommé à 82 %"},
-		"social":     {"Dossier 3318, visite prévue jeudi", "Dossier 3402, pièces reçues", "Dossier 3405, à instruire"},
-		"urbanisme":  {"Permis PC 26 0042, avis attendu", "Déclaration DP 26 118, affichée", "Plan local : annexe 4"},
-	}[id]
 }
 
 // document is long enough to be read in parts.

@@ -2,14 +2,15 @@ package demo
 
 import "parvis"
 
-// Apps are the applications of contract.md, without their addresses.
+// Apps are the applications of contract.md, without their addresses, then its
+// OpenID clients.
 func Apps() []parvis.App {
 	all := parvis.Channels()
 	inside := []parvis.Channel{parvis.Internal, parvis.VPN}
 	daily := parvis.Words{FR: "Ma messagerie et mes contacts", EN: "Mail and contacts"}
 	hr := parvis.Words{FR: "Ma paie et mes congés", EN: "Pay and leave"}
 	work := parvis.Words{FR: "Mon métier", EN: "My work"}
-	return []parvis.App{
+	return append([]parvis.App{
 		{
 			ID: "messagerie", Name: parvis.Words{FR: "Messagerie", EN: "Mail"}, Group: daily, Owner: parvis.Words{FR: "la direction informatique", EN: "the IT department"},
 			Purpose:  parvis.Words{FR: "Vos messages professionnels", EN: "Your work mail"},
@@ -18,6 +19,7 @@ func Apps() []parvis.App {
 		{
 			ID: "annuaire", Name: parvis.Words{FR: "Annuaire", EN: "Directory"}, Group: daily, Owner: parvis.Words{FR: "la direction informatique", EN: "the IT department"},
 			Purpose: parvis.Words{FR: "Trouver un collègue ou un service", EN: "Find a colleague or a service"}, Channels: all, Reduced: []parvis.Channel{parvis.Mobile},
+			ReducedTo:  []string{"GET /", "GET /search"},
 			ReducedCan: parvis.Words{FR: "chercher un service et son numéro", EN: "look up a service and its number"},
 			ReducedNot: parvis.Words{FR: "voir les fiches des personnes", EN: "see people's cards"},
 		},
@@ -41,5 +43,5 @@ func Apps() []parvis.App {
 			ID: "urbanisme", Name: parvis.Words{FR: "Urbanisme", EN: "Planning"}, Group: work, Owner: parvis.Words{FR: "la direction de l'urbanisme", EN: "the planning department"},
 			Purpose: parvis.Words{FR: "Instruire les permis", EN: "Examine planning permissions"}, Channels: []parvis.Channel{parvis.Internal}, Entitled: true, OfficeHours: true,
 		},
-	}
+	}, clients()...)
 }

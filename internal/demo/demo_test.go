@@ -6,14 +6,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/smtp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"parvis"
 )
 
 const letter = "From: Ville <acces@example.org>\r\nTo: a@example.org\r\nSubject: =?utf-8?q?Activez_votre_acc=C3=A8s?=\r\n" +
@@ -86,33 +83,6 @@ func TestEveryPromisedPerson(t *testing.T) {
 	file := hrFile(all, time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC))
 	if n := strings.Count(file, "\n"); n != len(all)+1 || !strings.Contains(file, "A100006;Rousseau;Claire;") {
 		t.Errorf("the HR file has %d lines:\n%s", n, file)
-	}
-}
-
-func TestApplicationsBelieveOnlyTheDoor(t *testing.T) {
-	a := &Application{App: Apps()[0], Clock: time.Now, HTTP: http.DefaultClient}
-	for _, header := range []string{"", "Bearer x", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJBMTAwMDAxIn0."} {
-		for _, path := range []string{"/", "/document", "/live"} {
-			r := httptest.NewRequest(http.MethodGet, path, nil)
-			r.Header.Set(assertionHeader, header)
-			r.Header.Set("Remote-User", "A100001")
-			w := httptest.NewRecorder()
-			a.Handler().ServeHTTP(w, r)
-			if w.Code != http.StatusForbidden {
-				t.Errorf("%s with %q answers %d", path, header, w.Code)
-			}
-		}
-	}
-	ids := []parvis.AppID{}
-	for _, app := range Apps() {
-		ids = append(ids, app.ID)
-		if len(items(app.ID)) == 0 {
-			t.Errorf("%s has nothing to show", app.ID)
-		}
-	}
-	slices.Sort(ids)
-	if d := cmp.Diff([]parvis.AppID{"annuaire", "conges", "finances", "messagerie", "paie", "social", "urbanisme"}, ids); d != "" {
-		t.Errorf("applications (-want +got):\n%s", d)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"html/template"
 	"io"
+	"log/slog"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -26,8 +27,10 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// keep bounds what the box remembers.
-const keep = 1000
+const (
+	keep    = 1000     // letters that the box remembers
+	largest = 10 << 20 // bytes of a mail
+)
 
 // Letter is a message received, as `/api/messages` shows it.
 type Letter struct {
@@ -49,19 +52,39 @@ type Letter struct {
 type Letterbox struct {
 	Clock func() time.Time
 
+	// Deliver, when not empty, is the HOST:PORT of a mail server that speaks LMTP
+	// ("smtp:HOST:PORT": SMTP). Mails to *@example.org go on to it, so that a real
+	// mailbox holds them too. Whatever it does, a mail is accepted at once; after
+	// three attempts a failure is logged.
+	Deliver string
+	Log     *slog.Logger // nil says nothing
+
 	mu      sync.Mutex
 	letters []Letter // oldest first
 	n       int
+
+	queued      sync.Once
+	letterQueue chan envelope
 }
 
-// ServeSMTP receives messages on l until ctx ends.
+// ServeSMTP receives messages on l, and passes them on, until ctx ends.
 func (b *Letterbox) ServeSMTP(ctx context.Context, l net.Listener) error {
 	s := smtp.NewServer(b)
 	s.Domain = "messages.localhost"
-	s.MaxMessageBytes = 1 << 20
+	s.MaxMessageBytes = largest
 	s.ReadTimeout, s.WriteTimeout = 10*time.Second, 10*time.Second
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
+	carried := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(carried)
+		b.carry(ctx)
+	}()
+	defer func() {
+		cancel()
+		<-carried
+	}()
 	if err := s.Serve(l); err != nil && !errors.Is(err, smtp.ErrServerClosed) && ctx.Err() == nil {
 		return err
 	}
@@ -73,11 +96,15 @@ func (b *Letterbox) NewSession(*smtp.Conn) (smtp.Session, error) { return &deliv
 
 // delivery is one SMTP conversation (RFC 5321 §3.3).
 type delivery struct {
-	box *Letterbox
-	to  []string
+	box  *Letterbox
+	from string
+	to   []string
 }
 
-func (d *delivery) Mail(string, *smtp.MailOptions) error { return nil }
+func (d *delivery) Mail(from string, _ *smtp.MailOptions) error {
+	d.from = from
+	return nil
+}
 
 func (d *delivery) Rcpt(to string, _ *smtp.RcptOptions) error {
 	d.to = append(d.to, to)
@@ -85,7 +112,11 @@ func (d *delivery) Rcpt(to string, _ *smtp.RcptOptions) error {
 }
 
 func (d *delivery) Data(r io.Reader) error {
-	m, err := mail.ReadMessage(r)
+	message, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	m, err := mail.ReadMessage(bytes.NewReader(message))
 	if err != nil {
 		return &smtp.SMTPError{Code: 554, Message: "the message cannot be read"}
 	}
@@ -95,11 +126,12 @@ func (d *delivery) Data(r io.Reader) error {
 	for _, to := range d.to {
 		letter.To = to
 		d.box.add(letter)
+		d.box.passOn(envelope{d.from, to, message})
 	}
 	return nil
 }
 
-func (d *delivery) Reset() { d.to = nil }
+func (d *delivery) Reset() { d.from, d.to = "", nil }
 
 func (d *delivery) Logout() error { return nil }
 
