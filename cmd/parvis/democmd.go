@@ -30,6 +30,9 @@ type demoCommand struct {
 	Reset    bool   `help:"Empty the folder first."`
 	BasePort int    `default:"8080" help:"First of the five ports in a row."`
 	Verbose  bool   `help:"Log on standard error."`
+	Webmail  string `placeholder:"URL" help:"Open this webmail as messagerie in place of the small inbox (deploy/webmail)."`
+	Deliver  string `placeholder:"HOST:PORT" help:"Pass mail to *@example.org on to this LMTP server too (deploy/webmail)."`
+	SMTPPort int    `name:"smtp-port" placeholder:"PORT" help:"Where the letter box takes mail on the loopback interface; any free port by default (deploy/webmail)."`
 }
 
 // marker is in every folder that a demonstration made: --reset empties no other.
@@ -55,7 +58,7 @@ func (c *demoCommand) Run(con *console) error {
 	ctx, stop := context.WithCancel(con.ctx)
 	defer stop()
 	work, ctx := errgroup.WithContext(ctx)
-	t := &town{demoCommand: c, clock: demo.OpenClock(c.Data), work: work}
+	t := &town{demoCommand: c, log: log, clock: demo.OpenClock(c.Data), work: work}
 	cfg, err := t.found(ctx, dir)
 	if err != nil {
 		return err
@@ -146,6 +149,7 @@ func (c *demoCommand) casesIn(dir string) error {
 // town is what surrounds the house: the applications, the letter box, the clock.
 type town struct {
 	*demoCommand
+	log    *slog.Logger
 	clock  *demo.Clock
 	people []demo.Person
 	work   *errgroup.Group
@@ -176,8 +180,8 @@ func (t *town) found(ctx context.Context, dir string) (*config.Config, error) {
 			Delay: config.Words{FR: "une heure, les jours ouvrés", EN: "one hour, on working days"},
 		},
 	}
-	box := &demo.Letterbox{Clock: t.clock.Now}
-	smtp, err := t.listen(ctx, "127.0.0.1:0", func(ctx context.Context, l net.Listener) error { return box.ServeSMTP(ctx, l) })
+	box := &demo.Letterbox{Clock: t.clock.Now, Deliver: t.Deliver, Log: t.log}
+	smtp, err := t.listen(ctx, fmt.Sprintf("127.0.0.1:%d", t.SMTPPort), func(ctx context.Context, l net.Listener) error { return box.ServeSMTP(ctx, l) })
 	if err != nil {
 		return nil, err
 	}
@@ -191,14 +195,22 @@ func (t *town) found(ctx context.Context, dir string) (*config.Config, error) {
 		Body: `{"to":"{to}","text":"{text}","id":"{id}"}`, Pointer: "/status", Equals: "accepted", Receipt: "/id",
 	}}
 	keys := fmt.Sprintf("http://agents.localhost:%d/.well-known/jwks.json", t.BasePort)
-	for _, app := range demo.Apps() {
-		a := &demo.Application{App: app, Keys: keys, Clock: t.clock.Now, HTTP: loopbackClient()}
-		address, err := t.serve(ctx, "127.0.0.1:0", a.Handler())
-		if err != nil {
-			return nil, err
+	c.Organisation.SIRET = "21750001600019"
+	c.Outbound = []string{"127.0.0.0/8"} // everything of this city is on this machine
+	webmail := demo.Webmail{Upstream: t.Webmail}
+	for _, origin := range []string{c.Portals.Internal, c.Portals.Mobile} {
+		webmail.Origins = append(webmail.Origins, strings.Replace(origin, "://", "://messagerie.", 1))
+	}
+	for _, app := range webmail.In(demo.Apps()) {
+		if app.Upstream == "" && app.OIDC == nil {
+			a := &demo.Application{App: app, Keys: keys, Clock: t.clock.Now, HTTP: loopbackClient()}
+			address, err := t.serve(ctx, "127.0.0.1:0", a.Handler())
+			if err != nil {
+				return nil, err
+			}
+			app.Upstream = "http://" + address
 		}
-		app.Upstream = "http://" + address
-		c.Applications = append(c.Applications, appConfig(app))
+		c.Applications = append(c.Applications, config.AppOf(app))
 	}
 	b, err := yaml.Marshal(c)
 	if err != nil {
@@ -261,15 +273,6 @@ func loopbackClient() *http.Client {
 		return d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
 	}
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dial}}
-}
-
-func appConfig(a parvis.App) config.App {
-	return config.App{
-		ID: string(a.ID), Name: config.Words(a.Name), Purpose: config.Words(a.Purpose), Group: config.Words(a.Group), Owner: config.Words(a.Owner),
-		Upstream: a.Upstream, Channels: names(a.Channels), Reduced: names(a.Reduced), ReducedCan: config.Words(a.ReducedCan),
-		ReducedNot: config.Words(a.ReducedNot), Entitled: a.Entitled, Second: a.Second, SecondOn: names(a.SecondOn),
-		DeviceVPN: a.OnDeviceVPN, OfficeHours: a.OfficeHours, HRDocuments: a.HRDocuments, HRService: a.HRService, Headers: a.Headers,
-	}
 }
 
 func names(all []parvis.Channel) []string {

@@ -15,6 +15,7 @@ import (
 
 	"parvis"
 	"parvis/internal/access"
+	"parvis/internal/apps"
 	"parvis/internal/audit"
 	"parvis/internal/config"
 	"parvis/internal/credential"
@@ -44,6 +45,9 @@ type house struct {
 	keys      *seal.Keys
 	policy    *access.Policy
 	catalog   access.Catalog
+	own       []access.Source // the organisation's own policies
+	register  *apps.Register
+	learn     []func() error // who is told when the applications changed
 	addresses *parvis.Addresses
 	store     *store.Store
 	directory *directory.Directory
@@ -85,6 +89,9 @@ func build(ctx context.Context, c *config.Config, clock func() time.Time, log *s
 	if err := h.act(); err != nil {
 		return nil, errors.Join(err, h.store.Close())
 	}
+	if err := h.register.Load(ctx); err != nil {
+		return nil, errors.Join(err, h.store.Close())
+	}
 	return h, nil
 }
 
@@ -114,11 +121,10 @@ func (h *house) rules() error {
 	for _, ch := range c.Hours.Channels {
 		h.catalog.ChannelHours[parvis.Channel(ch)] = true
 	}
-	own, err := policyFiles(c.Policies)
-	if err != nil {
+	if h.own, err = policyFiles(c.Policies); err != nil {
 		return err
 	}
-	h.policy, err = access.New(h.catalog, own...)
+	h.policy, err = access.New(h.catalog, h.own...)
 	return err
 }
 
@@ -144,6 +150,9 @@ func (h *house) act() error {
 		Store: h.store, Keys: h.keys, Addresses: h.addresses, Clock: h.clock, Log: h.log, Limits: limits(c.Sessions),
 	}
 	h.counter = &helpdesk.Counter{Store: h.store, Clock: h.clock}
+	h.register = &apps.Register{
+		Store: h.store, Clock: h.clock, Log: h.log, Declared: c.Apps(), Apply: h.applications, Allow: h.outbound(),
+	}
 	smtp, err := mailServer(c.Mail)
 	if err != nil {
 		return err

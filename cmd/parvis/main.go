@@ -34,6 +34,7 @@ type commands struct {
 	Why     whyCommand     `cmd:"" help:"Say whether an agent may open an application, every reason, and the ways."`
 	Map     mapCommand     `cmd:"" help:"Show applications and entrances for one agent."`
 	Policy  policyCommands `cmd:"" help:"Check the policies and run their cases."`
+	App     appCommands    `cmd:"" help:"Applications kept beside the configuration: list, import, export, secrets."`
 	Audit   auditCommands  `cmd:"" help:"Prove the audit log whole; export it."`
 	Admin   adminCommands  `cmd:"" help:"Grant a role from the machine itself; get in when nobody can."`
 	Version versionCommand `cmd:"" help:"Print version, commit and schema."`

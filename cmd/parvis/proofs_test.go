@@ -204,7 +204,7 @@ func cityHouse(t *testing.T, dir, address string) (*house, *demo.City) {
 	c.Organisation.Contacts = []config.Contact{{Role: "it_contact", Email: "correspondants@example.org"}}
 	for _, app := range demo.Apps() {
 		app.Upstream = "http://127.0.0.1:9"
-		c.Applications = append(c.Applications, appConfig(app))
+		c.Applications = append(c.Applications, config.AppOf(app))
 	}
 	h, err := build(t.Context(), c, time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -86,6 +86,7 @@ type operations struct {
 // server is a house with its doors open.
 type server struct {
 	*house
+	*protocols
 	gateway   *gateway.Gateway
 	entrances []*edge.Server
 	others    []*edge.Server // operations, the embedded verifier
@@ -98,17 +99,20 @@ func (h *house) open(o operations) (*server, error) {
 	metrics := edge.NewMetrics()
 	h.store.Follow(metrics.Follow)
 	e := &edge.Edge{
-		Addresses: h.addresses, Catalog: h.words, Clock: h.clock, Log: h.log, Metrics: metrics, Values: h.values, Zone: h.zone, Leads: h.leads(),
+		Addresses: h.addresses, Catalog: h.words, Clock: h.clock, Log: h.log, Metrics: metrics, Values: h.values, Zone: h.zone, Leads: h.leads(), Programs: programs(),
 	}
+	held := access.NewHeld(0)
 	s.gateway = &gateway.Gateway{
-		Policy: h.policy, Held: access.NewHeld(0), Directory: h.directory, Keeper: h.sessions, Counter: h.counter,
+		Policy: h.policy, Held: held, Directory: h.directory, Keeper: h.sessions, Counter: h.counter,
 		Keys: h.keys, Addresses: h.addresses, Edge: e, Clock: h.clock, Log: h.log,
 	}
 	pages, err := h.portal(s.gateway, e)
 	if err != nil {
 		return nil, err
 	}
-	e.Portal, e.Apps, e.Page = h.ourKeys(pages.Handler(e)), s.gateway, pages.Failure
+	s.protocols = h.protocols(held, pages, e)
+	h.learn = append(h.learn, func() error { s.gateway.Refresh(); return nil })
+	e.Portal, e.Apps, e.Page = s.front(s.gateway.Verify, h.ourKeys(pages.Handler(e))), s.gateway, pages.Failure
 
 	for _, en := range c.Entrances {
 		l, err := e.Listen(edge.Entrance{
@@ -233,6 +237,8 @@ func (s *server) run(ctx context.Context) error {
 	work.Go(func() error { return s.sessions.Run(ctx) })
 	work.Go(func() error { return s.gateway.Run(ctx) })
 	work.Go(func() error { return s.outbox.Run(ctx) })
+	work.Go(func() error { return s.register.Run(ctx) })
+	work.Go(func() error { return s.notices.Run(ctx) })
 	work.Go(func() error { return s.sweep(ctx) })
 	work.Go(func() error {
 		if err := s.vault.Calibrate(ctx); err != nil && ctx.Err() == nil {
@@ -260,6 +266,7 @@ func (s *server) sweep(ctx context.Context) error {
 		for name, act := range map[string]func(context.Context) error{
 			"messages": s.outbox.Sweep,
 			"refusals": s.counter.Sweep,
+			"grants":   s.store.Sweep,
 			"budgets": func(ctx context.Context) error {
 				return s.store.Write(ctx, func(tx *store.Tx) error {
 					_, err := s.vault.Sweep(ctx, tx)
