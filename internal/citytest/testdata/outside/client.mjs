@@ -2,7 +2,7 @@
 // and checks what it is told with npm jose; nobody here wrote either. A browser
 // goes to /login; the other paths do one thing each and answer in JSON. It
 // prints the address where it is.
-// Usage: node client.mjs '{"issuer":…,"client":…,"secret":…,"port":…,"tells":…,"fapi":…}'
+// Usage: node client.mjs '{"issuer":…,"client":…,"secret":…,"port":…,"tells":…,"fapi":…,"metadata":…}'
 import dns from 'node:dns'
 import { createServer } from 'node:http'
 import * as client from 'openid-client'
@@ -26,7 +26,7 @@ async function discover() {
   if (config) return
   const auth = asked.fapi ? client.PrivateKeyJwt({ key: mine.privateKey, kid: 'mine' })
     : asked.secret ? (asked.post ? client.ClientSecretPost : client.ClientSecretBasic)(asked.secret) : client.None()
-  config = await client.discovery(new URL(asked.issuer), asked.client, {}, auth, { execute: [client.allowInsecureRequests] })
+  config = await client.discovery(new URL(asked.issuer), asked.client, asked.metadata ?? {}, auth, { execute: [client.allowInsecureRequests] })
   if (asked.fapi) DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair('ES256'))
 }
 
@@ -98,7 +98,9 @@ async function serve(request, response) {
     if (value instanceof URL) return response.writeHead(303, { location: value.href }).end()
     return answer(200, value)
   } catch (e) {
-    return answer(400, { error: e.error ?? e.code ?? e.name, description: e.error_description ?? e.message, cause: String(e.cause?.message ?? e.cause ?? ''), status: e.status })
+    // It does not read the body beside a challenge (RFC 6749 §5.2).
+    const beside = e.code === 'OAUTH_WWW_AUTHENTICATE_CHALLENGE' ? await e.response.json() : {}
+    return answer(400, { error: beside.error ?? e.error ?? e.code ?? e.name, description: e.error_description ?? e.message, cause: String(e.cause?.message ?? e.cause ?? ''), status: e.status })
   }
 }
 
