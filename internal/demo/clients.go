@@ -56,7 +56,7 @@ func (m Webmail) In(apps []parvis.App) []parvis.App {
 	for _, app := range apps {
 		if app.ID == "messagerie" {
 			app.Upstream, app.Attributes = m.Upstream, []string{"name", "email"}
-			app.PassHeaders = []string{"X-Roundcube-Request"} // its own defence against forged requests
+			app.PassHeaders = []string{"X-Roundcube-Request"}                                                                     // its own defence against forged requests
 			app.OIDC = &parvis.OIDCClient{Auth: parvis.ClientSecretPost, Secrets: secret("demo-messagerie-secret"), NoPKCE: true} // Roundcube 1.6 sends no PKCE
 			for _, origin := range m.Origins {
 				app.OIDC.Redirects = append(app.OIDC.Redirects, origin+"/index.php/login/oauth")

@@ -62,7 +62,8 @@ class parvis extends rcube_plugin
     {
         $sub = is_array($args['identity']) ? ($args['identity']['sub'] ?? '') : '';
         if (!is_string($sub) || $sub === '' || !hash_equals($this->who['sub'], $sub)) {
-            throw new RuntimeException('the token is about somebody else');
+            rcube::raise_error(['message' => 'parvis: the token is about somebody else', 'file' => __FILE__, 'line' => __LINE__], true, false);
+            $this->stop(403, 'failed');
         }
         return $args;
     }
