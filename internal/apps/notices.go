@@ -102,13 +102,24 @@ func (n *Notices) Run(ctx context.Context) error {
 }
 
 // look takes the notices that are due, as many as there is room for, and sends
-// each on its way.
+// each on its way. An application that has as many on their way as it may is
+// passed over, however many more it waits for: those behind it wait for nobody.
 func (n *Notices) look(ctx context.Context) error {
-	due, err := n.Store.DueNotices(ctx, n.Clock(), looked)
-	if err != nil {
-		return err
+	var due []store.Notice
+	for {
+		full, busy := n.busy()
+		if full {
+			break
+		}
+		some, err := n.Store.DueNotices(ctx, n.Clock(), looked, busy...)
+		if err != nil && len(due) == 0 {
+			return err
+		}
+		taken := n.room(some)
+		if due = append(due, taken...); err != nil || len(some) < looked || len(taken) == 0 {
+			break
+		}
 	}
-	due = n.room(due)
 	if len(due) == 0 {
 		return nil
 	}
@@ -126,6 +137,19 @@ func (n *Notices) look(ctx context.Context) error {
 		})
 	}
 	return err
+}
+
+// busy tells whether there is room for nobody, and which applications have no
+// room.
+func (n *Notices) busy() (full bool, busy []parvis.AppID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for app, flights := range n.flights {
+		if flights >= mostForApp {
+			busy = append(busy, app)
+		}
+	}
+	return n.flying >= mostFlights, busy
 }
 
 // room keeps those of the notices for which there is room now.

@@ -313,6 +313,49 @@ func TestNoticesAreBounded(t *testing.T) {
 	})
 }
 
+// 1. An application outside the organisation leaves every notice unanswered, and
+// asks for a thousand sign-ins that end.
+// 2. Whatever else ends after that waits behind its notices: the other
+// applications keep their sessions open for hours.
+func TestNoticesOfOneHoldUpNoOther(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store, clock *storetest.Clock) {
+		tn := newTown(t, s, clock, client("deaf"), client("agenda"))
+		l := newListener(t)
+		l.hold = make(chan struct{})
+		in := tn.begin(parvis.Mobile)
+		put := func(app parvis.AppID, id string) {
+			tn.write("grant.began", func(tx *store.Tx) error {
+				_, err := tx.PutGrant(context.Background(), store.Grant{
+					ID: id, Protocol: parvis.OIDC, App: app, Agent: zoe, Session: in.ID, Channel: parvis.Mobile, Tells: true,
+					Began: clock.Now(), Expires: clock.Now().Add(time.Hour),
+				})
+				if err == nil {
+					_, err = tx.EndGrant(context.Background(), id, "sign_out")
+				}
+				return err
+			})
+		}
+		for i := range looked + mostForApp {
+			put("deaf", fmt.Sprintf("deaf-%03d", i))
+		}
+		clock.Move(time.Second)
+		put("agenda", "one")
+		n := tn.notices(l)
+		n.HTTP = &http.Client{}
+		n.ready()
+		for range 3 { // however often somebody looks
+			must(t, n.look(t.Context()))
+		}
+		n.mu.Lock()
+		if n.flights["deaf"] != mostForApp || n.flights["agenda"] != 1 {
+			t.Errorf("on their way: %v", n.flights)
+		}
+		n.mu.Unlock()
+		close(l.hold)
+		n.gone.Wait()
+	})
+}
+
 // What a program takes with it when it ends is told by the next one.
 func TestNoticesWhileTheProgramEnds(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store, clock *storetest.Clock) {

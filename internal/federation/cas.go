@@ -126,11 +126,11 @@ func (f *Federation) getCASLogin(w http.ResponseWriter, r *http.Request, ch parv
 	}
 	fresh := mark.met(s, f.Clock())
 	if renew && !fresh {
-		if v.unmet || mark.Tried != "" {
+		if v.unmet || mark.Tried == again {
 			f.Register.Note(app.ID, apps.Trouble{Protocol: parvis.CAS, Code: "renew", Text: "an agent did not prove themselves again"})
 			return f.tell(w, r, problem{status: http.StatusForbidden, key: "federation.cas.renew", app: app})
 		}
-		return f.prove(w, r, v, "eidas1")
+		return f.prove(w, r, v, again)
 	}
 	a, done, err := f.admit(w, r, v, gateway)
 	if err != nil || done {

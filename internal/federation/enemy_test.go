@@ -1,8 +1,14 @@
 package federation
 
 import (
+	"bytes"
+	"compress/flate"
 	"encoding/base64"
+	"errors"
+	"io"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -134,5 +140,23 @@ func TestStrangersGetFewSignatures(t *testing.T) {
 	}
 	if top, second := statusOf(t, tn.browser(parvis.Internal).get(address)); top != saml.StatusResponder || second != saml.StatusNoPassive {
 		t.Errorf("%s, %s", top, second)
+	}
+}
+
+// 1. A message of a hundred bytes unpacks to twenty thousand, whose one element
+// is not closed: the error repeats its name.
+// 2. Each such request writes as much to the log.
+func TestACauseIsShort(t *testing.T) {
+	tn := newTown(t, forum())
+	var log bytes.Buffer
+	tn.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var packed bytes.Buffer
+	z, err := flate.NewWriter(&packed, flate.BestCompression)
+	must(t, err)
+	_, err = io.WriteString(z, "<"+strings.Repeat("a", 20000)+"></b>")
+	must(t, errors.Join(err, z.Close()))
+	res := tn.browser(parvis.Internal).get(ssoPath + "?SAMLRequest=" + url.QueryEscape(base64.StdEncoding.EncodeToString(packed.Bytes())))
+	if res.StatusCode != http.StatusBadRequest || log.Len() == 0 || log.Len() > 1000 {
+		t.Errorf("%d; %d bytes logged for %d", res.StatusCode, log.Len(), packed.Len())
 	}
 }

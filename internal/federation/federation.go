@@ -235,11 +235,14 @@ const (
 	// markLife is how long somebody may take to come back.
 	markLife = time.Hour
 
-	// freshLife is how old a proof may be that counts for a mark made before
-	// anybody signed in. Whoever could make such a mark could also leave it beside
-	// a browser that somebody else has signed in with since.
+	// freshLife is how old a proof may be that counts as fresh. A mark can be made
+	// beforehand, kept, and made again: whoever put an old one into a browser where
+	// somebody has signed in since would need no proof at all.
 	freshLife = 10 * time.Minute
 )
+
+// again is the level at which whoever is in shows their first proof anew.
+const again = "eidas1"
 
 // marked opens a mark of a request; a zero one for none, or another's.
 func (f *Federation) marked(sealed string, of [32]byte) mark {
@@ -262,11 +265,11 @@ func (f *Federation) mark(of [32]byte, agent parvis.AgentNumber, before mark, tr
 	return f.marks.Issue(before, f.Clock(), markLife)
 }
 
-// met tells whether somebody proved themselves since the mark was made; lately,
-// if it was made by nobody in particular.
+// met tells whether somebody proved themselves since the mark was made, and
+// lately.
 func (m mark) met(s parvis.Session, now time.Time) bool {
 	at := lastProof(s)
-	return !m.Since.IsZero() && !at.Before(m.Since) && (m.Agent != "" || now.Sub(at) <= freshLife)
+	return !m.Since.IsZero() && !at.Before(m.Since) && now.Sub(at) <= freshLife
 }
 
 // by gives the mark as it counts for whoever is there now: of another agent it

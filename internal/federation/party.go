@@ -31,7 +31,7 @@ type party struct {
 // newParty reads metadata (SAML 2.0 Metadata §2.4.4).
 func newParty(app parvis.App) (*party, error) {
 	raw := []byte(app.SAML.Metadata)
-	if len(raw) > 16*maxMessage {
+	if len(raw) > maxMetadata {
 		return nil, errors.New("too long")
 	}
 	if err := noDocumentType(raw); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/beevik/etree"
@@ -169,12 +170,18 @@ func (f *Federation) take(c carried, tag, path string, mustSign bool, ch parvis.
 	return covered, p, problem{}, nil
 }
 
+// longestCause bounds what is written of a cause: that of a document that cannot
+// be read repeats parts of it, and strangers write documents.
+const longestCause = 200
+
 // fail notes what is wrong with a message and tells the person who brought it.
 func (f *Federation) fail(w http.ResponseWriter, r *http.Request, told problem, cause error) error {
+	why := cause.Error()
+	why = strings.ToValidUTF8(why[:min(len(why), longestCause)], "")
 	if told.app.ID != "" {
-		f.Register.Note(told.app.ID, apps.Trouble{Protocol: parvis.SAML, Code: "request", Text: cause.Error()})
+		f.Register.Note(told.app.ID, apps.Trouble{Protocol: parvis.SAML, Code: "request", Text: why})
 	}
-	f.Log.Info("a SAML message was refused", "app", told.app.ID, "cause", cause)
+	f.Log.Debug("a SAML message was refused", "app", told.app.ID, "cause", why)
 	return f.tell(w, r, told)
 }
 
@@ -296,10 +303,10 @@ func (f *Federation) sso(w http.ResponseWriter, r *http.Request, q request, unme
 		switch {
 		case q.Passive:
 			return no(saml.StatusNoPassive)
-		case unmet || q.Tried != "":
+		case unmet || q.Tried == again:
 			return no(saml.StatusAuthnFailed)
 		}
-		return f.prove(w, r, v, "eidas1")
+		return f.prove(w, r, v, again)
 	}
 	a, done, err := f.admit(w, r, v, q.Passive)
 	switch {

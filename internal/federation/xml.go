@@ -27,11 +27,14 @@ const (
 	enveloped = string(dsig.EnvelopedSignatureAltorithmId)
 )
 
-// What a message may be made of. Real ones have forty elements and eight levels.
+// What a message may be made of. Real ones have some thousand bytes, forty
+// elements and eight levels; strangers send them, and reading one so that
+// nobody can read it otherwise takes its time.
 const (
-	maxMessage  = 64 << 10
-	maxElements = 500
+	maxMessage  = 24 << 10
+	maxElements = 200
 	maxDepth    = 24
+	maxMetadata = 1 << 20 // those, IT declares
 )
 
 // Algorithms that may sign a message: RSA, which every service provider has; no

@@ -72,7 +72,8 @@ func TestEndAllLeavesNothingOfAnAgent(t *testing.T) {
 		_, other := begin(t, k, parvis.Internal, "A100002")
 		grant(t, k, "one", s, false)
 		grant(t, k, "here", here, false)
-		grant(t, k, "phone", s, true)
+		grant(t, k, "phone", s, true) // which was lost, or is somebody else's
+		grant(t, k, "tablet", here, true)
 		grant(t, k, "other", other, true)
 		all := func(except parvis.SessionID, why string) (n int) {
 			write(t, k, func(tx *store.Tx) (err error) {
@@ -81,15 +82,15 @@ func TestEndAllLeavesNothingOfAnAgent(t *testing.T) {
 			})
 			return n
 		}
-		if n := all(here.ID, "by_owner"); n != 1 || why(t, k, "one") != "by_owner" || why(t, k, "here") != "" || why(t, k, "phone") != "" {
-			t.Errorf("all but this one: %d sessions, %q %q %q", n, why(t, k, "one"), why(t, k, "here"), why(t, k, "phone"))
+		if n := all(here.ID, "by_owner"); n != 1 || why(t, k, "one") != "by_owner" || why(t, k, "here") != "" || why(t, k, "phone") != "by_owner" || why(t, k, "tablet") != "" {
+			t.Errorf("all but this one: %d sessions, %q %q %q %q", n, why(t, k, "one"), why(t, k, "here"), why(t, k, "phone"), why(t, k, "tablet"))
 		}
-		if n := all(parvis.SessionID{}, "suspended"); n != 1 || why(t, k, "here") != "suspended" || why(t, k, "phone") != "suspended" || why(t, k, "other") != "" {
-			t.Errorf("all: %d sessions, %q %q %q", n, why(t, k, "here"), why(t, k, "phone"), why(t, k, "other"))
+		if n := all(parvis.SessionID{}, "suspended"); n != 1 || why(t, k, "here") != "suspended" || why(t, k, "tablet") != "suspended" || why(t, k, "other") != "" {
+			t.Errorf("all: %d sessions, %q %q %q", n, why(t, k, "here"), why(t, k, "tablet"), why(t, k, "other"))
 		}
 		events, err := k.Store.Events(context.Background(), store.EventFilter{Kind: "grant.ended"})
-		if err != nil || len(events) != 1 || !maps.Equal(events[0].Detail, map[string]string{"why": "suspended", "grants": "1", "notices": "1"}) ||
-			events[0].Agent != "A100001" || events[0].Actor != "system" {
+		if err != nil || len(events) != 2 || !maps.Equal(events[1].Detail, map[string]string{"why": "suspended", "grants": "1", "notices": "1"}) ||
+			events[1].Agent != "A100001" || events[1].Actor != "system" {
 			t.Errorf("recorded %+v, %v", events, err)
 		}
 		if n := all(parvis.SessionID{}, "suspended"); n != 0 {

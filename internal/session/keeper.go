@@ -245,8 +245,9 @@ func actor(a parvis.AgentNumber, why string) string {
 }
 
 // EndAll ends every session of an agent but one, each with its event, and tells
-// how many. With the zero identifier it ends them all, and what applications
-// were granted beyond a session too: nothing of the agent goes on.
+// how many; with the zero identifier it ends them all. What applications were
+// granted beyond a session, in any but that one, ends too: whoever ends the rest,
+// with a new password or because a telephone is lost, means all of it.
 func (k *Keeper) EndAll(tx *store.Tx, number parvis.AgentNumber, except parvis.SessionID, why string) (int, error) {
 	k.ready()
 	rows, err := tx.SessionsOf(context.Background(), number, time.Time{})
@@ -263,10 +264,7 @@ func (k *Keeper) EndAll(tx *store.Tx, number parvis.AgentNumber, except parvis.S
 		}
 		ended++
 	}
-	if except != (parvis.SessionID{}) {
-		return ended, nil
-	}
-	with, err := tx.EndOfflineGrants(context.Background(), number, why)
+	with, err := tx.EndOfflineGrants(context.Background(), number, except, why)
 	if err != nil || with.Grants == 0 {
 		return ended, err
 	}

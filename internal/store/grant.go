@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"parvis"
@@ -215,29 +216,39 @@ func (tx *Tx) EndGrant(ctx context.Context, id, why string) (bool, error) {
 	return ended.Grants > 0, err
 }
 
-// EndOfflineGrants ends the grants of an agent that outlive sessions.
-func (tx *Tx) EndOfflineGrants(ctx context.Context, agent parvis.AgentNumber, why string) (Ended, error) {
-	return tx.endGrants(ctx, why, "agent = $2 AND offline", agent)
+// EndOfflineGrants ends the grants of an agent that outlive sessions, but those
+// that began in one session; with the zero identifier, all.
+func (tx *Tx) EndOfflineGrants(ctx context.Context, agent parvis.AgentNumber, except parvis.SessionID, why string) (Ended, error) {
+	if except == (parvis.SessionID{}) {
+		return tx.endGrants(ctx, why, "agent = $2 AND offline", agent)
+	}
+	return tx.endGrants(ctx, why, "agent = $2 AND offline AND session <> $3", agent, except[:])
 }
 
-// EndAppGrants ends every grant of an application.
+// EndAppGrants ends every grant of an application, and drops what was kept for
+// it besides, above all what agents agreed to: whatever bears its name next is
+// another application.
 func (tx *Tx) EndAppGrants(ctx context.Context, app parvis.AppID, why string) (Ended, error) {
+	if _, err := tx.exec(ctx, "DELETE FROM protocol_document WHERE app = $1 AND app <> ''", app); err != nil {
+		return Ended{}, err
+	}
 	return tx.endGrants(ctx, why, "app = $2", app)
 }
 
-// endGrants ends the grants that a condition on $2 chooses. Each ends once, so
-// its notice can have its name.
-func (tx *Tx) endGrants(ctx context.Context, why, which string, value any) (Ended, error) {
+// endGrants ends the grants that a condition on values, from $2 on, chooses.
+// Each ends once, so its notice can have its name.
+func (tx *Tx) endGrants(ctx context.Context, why, which string, values ...any) (Ended, error) {
 	var e Ended
 	var err error
+	args := append([]any{micros(tx.now)}, values...)
 	e.Notices, err = tx.exec(ctx, `INSERT INTO notice (`+noticeColumns+`)
 		SELECT id, 1, id, protocol, app, agent, channel, sid, body, 0, CAST($1 AS BIGINT), 'waiting', '', CAST($1 AS BIGINT)
-		FROM app_grant WHERE ended = 0 AND tells AND `+which+` ON CONFLICT (id) DO NOTHING`, micros(tx.now), value)
+		FROM app_grant WHERE ended = 0 AND tells AND `+which+` ON CONFLICT (id) DO NOTHING`, args...)
 	if err != nil {
 		return e, err
 	}
-	e.Grants, err = tx.exec(ctx, "UPDATE app_grant SET version = version + 1, ended = $1, why = $3 WHERE ended = 0 AND "+which,
-		micros(tx.now), value, why)
+	args = append(args, why)
+	e.Grants, err = tx.exec(ctx, "UPDATE app_grant SET version = version + 1, ended = $1, why = $"+strconv.Itoa(len(args))+" WHERE ended = 0 AND "+which, args...)
 	return e, err
 }
 

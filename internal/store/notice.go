@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"parvis"
@@ -39,10 +40,15 @@ func scanNotice(scan func(...any) error) (Notice, error) {
 }
 
 // DueNotices lists the notices that wait and may be sent at a moment, the
-// longest due first, at most limit.
-func (r reader) DueNotices(ctx context.Context, at time.Time, limit int) ([]Notice, error) {
+// longest due first, at most limit: those to applications that are not excepted.
+func (r reader) DueNotices(ctx context.Context, at time.Time, limit int, except ...parvis.AppID) ([]Notice, error) {
+	others, args := "", []any{micros(at), limit}
+	for _, app := range except {
+		args = append(args, app)
+		others += " AND app <> $" + strconv.Itoa(len(args))
+	}
 	return many(ctx, r, "store.DueNotices", scanNotice,
-		"SELECT "+noticeColumns+" FROM notice WHERE state = 'waiting' AND next <= $1 ORDER BY next, id LIMIT $2", micros(at), limit)
+		"SELECT "+noticeColumns+" FROM notice WHERE state = 'waiting' AND next <= $1"+others+" ORDER BY next, id LIMIT $2", args...)
 }
 
 // NoticesOf lists the latest notices to an application, newest first, at most

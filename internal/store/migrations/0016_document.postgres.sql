@@ -15,6 +15,7 @@ CREATE TABLE protocol_document (
 CREATE UNIQUE INDEX protocol_document_finder ON protocol_document (kind, finder) WHERE finder IS NOT NULL;
 CREATE INDEX protocol_document_agent ON protocol_document (agent, kind) WHERE agent <> '';
 CREATE INDEX protocol_document_expires ON protocol_document (expires) WHERE expires <> 0;
+CREATE INDEX protocol_document_app ON protocol_document (app) WHERE app <> '';
 
 -- What may be shown once, by whatever process: the jti of a proof, the
 -- identifier of a request. Only its hash.

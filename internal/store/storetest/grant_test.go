@@ -340,16 +340,25 @@ func TestSessionEndsWithItsGrants(t *testing.T) {
 			t.Errorf("left to the agent: %s, %v", names(list), err)
 		}
 		if err := recorded(t, s, func(tx *store.Tx) (err error) {
-			with, err = tx.EndOfflineGrants(ctx, "A1", "left")
+			with, err = tx.EndOfflineGrants(ctx, "A1", parvis.SessionID{}, "left")
 			return err
 		}); err != nil || with != (store.Ended{Grants: 1, Notices: 1}) || g.get("offline").Why != "left" {
 			t.Errorf("%+v, %v", with, err)
 		}
 		if err := recorded(t, s, func(tx *store.Tx) (err error) {
+			for _, app := range []parvis.AppID{"courrier", "paie", ""} {
+				if _, err := tx.PutDocument(ctx, store.Document{Kind: "consent", ID: "A1/" + string(app), Agent: "A1", App: app}); err != nil {
+					return err
+				}
+			}
 			with, err = tx.EndAppGrants(ctx, "courrier", "app_removed")
 			return err
 		}); err != nil || with != (store.Ended{Grants: 1, Notices: 1}) || g.get("other").Why != "app_removed" {
 			t.Errorf("%+v, %v", with, err)
+		}
+		// Nobody agreed to what may bear its name next.
+		if list, err := s.DocumentsOf(ctx, "consent", "A1"); err != nil || len(list) != 2 || list[0].App != "" || list[1].App != "paie" {
+			t.Errorf("what was agreed to: %+v, %v", list, err)
 		}
 	})
 }

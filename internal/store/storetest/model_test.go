@@ -174,9 +174,15 @@ func (m *model) raiseSession(t *rapid.T) {
 }
 
 func (m *model) endOffline(t *rapid.T) {
-	want := m.end(func(g *store.Grant) bool { return g.Offline })
+	var except parvis.SessionID
+	if i := rapid.IntRange(-1, len(m.sessions)-1).Draw(t, "except"); i >= 0 {
+		except = m.sessions[i]
+	}
+	want := m.end(func(g *store.Grant) bool {
+		return g.Offline && (except == parvis.SessionID{} || g.Session != except)
+	})
 	m.write(t, func(ctx context.Context, tx *store.Tx) error {
-		with, err := tx.EndOfflineGrants(ctx, m.agent, "test")
+		with, err := tx.EndOfflineGrants(ctx, m.agent, except, "test")
 		if with != want {
 			return fmt.Errorf("ended %+v, want %+v", with, want)
 		}
