@@ -208,8 +208,10 @@ func (p *Provider) expected(ctx context.Context, is *issuer, q *request, s *parv
 // request came, when it asks for that.
 func (q *request) serves(s *parvis.Session, m mark, at time.Time) bool {
 	proved := fresh(s)
-	if !proved.Before(micro(m.At)) {
-		return true // since the request came
+	// Since the request came, and lately: a mark can be made beforehand, and put
+	// into a browser where somebody has signed in since.
+	if !proved.Before(micro(m.At)) && at.Sub(proved) <= freshLasts {
+		return true
 	}
 	if q.anew() {
 		return false

@@ -201,6 +201,13 @@ func (p *Provider) claims(ctx context.Context, f found, names []string) map[stri
 		}
 		return map[string]any{}
 	}
+	if app.External { // what the agent was asked about, and no more, whatever it may have since
+		given, err := p.given(ctx, f.grant.Agent, app.ID)
+		if err != nil || given == nil {
+			given = &consent{}
+		}
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(given.Claims, name) })
+	}
 	all := p.Door.Claims(app, agent, f.grant.Channel)
 	maps.DeleteFunc(all, func(name string, _ any) bool {
 		return name != "channel" && name != "limited" && !slices.Contains(names, name)

@@ -103,7 +103,7 @@ func (p *Provider) askConsent(w http.ResponseWriter, r *http.Request, q *request
 	if err != nil {
 		return err
 	}
-	ticket, err := p.boxes.pages.Issue(asking{q.app.ID, s.Agent, asked.Encode(), m, st.consent}, p.Clock(), markLasts)
+	ticket, err := p.boxes.consents.Issue(asking{q.app.ID, s.Agent, asked.Encode(), m, st.consent}, p.Clock(), markLasts)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (p *Provider) postConsent(w http.ResponseWriter, r *http.Request, _ *issuer
 		return &parvis.Error{Code: parvis.CodeInvalid, Op: op, Err: err}
 	}
 	var a asking
-	if err := p.boxes.pages.Redeem(r.PostForm.Get("ticket"), p.Clock(), &a); err != nil {
+	if err := p.boxes.consents.Redeem(r.PostForm.Get("ticket"), p.Clock(), &a); err != nil {
 		return err
 	}
 	s, err := p.Sessions.Of(r)
@@ -169,6 +169,13 @@ func (p *Provider) postConsent(w http.ResponseWriter, r *http.Request, _ *issuer
 
 func (p *Provider) giveConsent(ctx context.Context, s parvis.Session, a asking) error {
 	id := consentID(a.Agent, a.App)
+	before, err := p.given(ctx, a.Agent, a.App)
+	if err != nil {
+		return err
+	}
+	if before != nil { // what was agreed to stays agreed to until it is withdrawn
+		a.Claims = slices.Compact(slices.Sorted(slices.Values(slices.Concat(before.Claims, a.Claims))))
+	}
 	body, err := json.Marshal(consent{a.Claims})
 	if err != nil {
 		return &parvis.Error{Code: parvis.CodeInternal, Op: "oidc.giveConsent", Err: err}
@@ -186,4 +193,12 @@ func (p *Provider) giveConsent(ctx context.Context, s parvis.Session, a asking) 
 		})
 		return err
 	})
+}
+
+// used notes that an agent is at work in an application, so that their session
+// does not rest. One outside the organisation cannot keep it awake.
+func (p *Provider) used(g store.Grant) {
+	if app, ok := p.client(string(g.App)); ok && !g.Offline && !app.External {
+		p.Sessions.Seen(g.Session)
+	}
 }

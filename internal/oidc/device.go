@@ -132,6 +132,9 @@ func (k keeper) GrantByDeviceCode(ctx context.Context, code string) (*goidc.Gran
 		return nil, goidc.ErrNotFound
 	}
 	x.device = name
+	if err := k.p.follow(ctx, d.Ticket); err != nil {
+		return nil, err
+	}
 	g := k.p.hold(x, app, d.Ticket)
 	g.DeviceCode, g.DeviceCodeExpiresAt = code, int(d.Machine)
 	return g, nil
@@ -240,7 +243,7 @@ func (p *Provider) postDevice(w http.ResponseWriter, r *http.Request, is *issuer
 	if !ok {
 		return p.showDevice(w, r, http.StatusUnprocessableEntity, code, "unknown")
 	}
-	ticket, err := p.boxes.pages.Issue(typing{doc.ID, doc.Version, s.Agent, code}, p.Clock(), deviceSeconds*time.Second)
+	ticket, err := p.boxes.devices.Issue(typing{doc.ID, doc.Version, s.Agent, code}, p.Clock(), deviceSeconds*time.Second)
 	if err != nil {
 		return err
 	}
@@ -261,6 +264,7 @@ func (p *Provider) askDevice(w http.ResponseWriter, r *http.Request, app parvis.
 					{Term: say("oidc.device.ask.app"), Text: app.Name.In(string(l))},
 					{Term: say("oidc.device.ask.code"), Text: grouped(d.Code), Mono: true},
 				},
+				p.toldTo(l, app, d),
 				page.Notice{Mark: page.Stop, Title: say("oidc.device.warn.title"), Text: say("oidc.device.ask.warn")},
 				page.Form{
 					Action: pathDevice, Hidden: hidden,
@@ -274,11 +278,25 @@ func (p *Provider) askDevice(w http.ResponseWriter, r *http.Request, app parvis.
 	})
 }
 
+// toldTo lists what an application outside the organisation is about to be told;
+// nothing for one of ours.
+func (p *Provider) toldTo(l text.Lang, app parvis.App, d *device) page.Stack {
+	if !app.External {
+		return nil
+	}
+	args := text.Args{"app": app.Name.In(string(l))}
+	told := page.List{p.Words.Say(l, "oidc.claim.sub", nil)}
+	for _, name := range (&request{app: app, scope: d.Scopes}).wanted() {
+		told = append(told, p.Words.Say(l, "oidc.claim."+name, nil))
+	}
+	return page.Stack{page.Section{Title: p.Words.Say(l, "oidc.consent.told", args), Body: told}}
+}
+
 // answerDevice writes what the agent answered, if the device still waits and the
 // rules open the application.
 func (p *Provider) answerDevice(w http.ResponseWriter, r *http.Request, is *issuer, s parvis.Session) error {
 	var t typing
-	if err := p.boxes.pages.Redeem(r.PostForm.Get("ticket"), p.Clock(), &t); err != nil || t.Agent != s.Agent || t.Name == "" {
+	if err := p.boxes.devices.Redeem(r.PostForm.Get("ticket"), p.Clock(), &t); err != nil || t.Agent != s.Agent || t.Name == "" {
 		return p.showDevice(w, r, http.StatusUnprocessableEntity, "", "unknown")
 	}
 	doc, err := p.Store.Document(r.Context(), kindDevice, t.Name)
@@ -309,7 +327,13 @@ func (p *Provider) answerDevice(w http.ResponseWriter, r *http.Request, is *issu
 			return see(w, "/why/"+url.PathEscape(string(a.Reference)))
 		}
 		acr, _ := parvis.Levels(s.Proofs)
-		d.Ticket = p.ticket(is, &request{app: app, scope: d.Scopes}, &s, entrance(r), acr)
+		q := &request{app: app, scope: d.Scopes}
+		if app.External { // the page said what it is told
+			if err := p.giveConsent(r.Context(), s, asking{App: app.ID, Agent: s.Agent, Claims: q.wanted()}); err != nil {
+				return err
+			}
+		}
+		d.Ticket = p.ticket(is, q, &s, entrance(r), acr)
 		d.Ticket.Grant, d.Ticket.Machine = random(), d.Machine
 		d.Ticket.City = p.Clock().Add(2 * deviceSeconds * time.Second).UnixMicro()
 	}

@@ -18,8 +18,11 @@ import (
 	"parvis/internal/edge"
 )
 
-// mostBegun is how many devices of one network may begin without a minute's pause.
-const mostBegun = 60
+// What strangers may have kept: whoever names a public client shows no secret.
+const (
+	mostBegun  = 60          // devices and pushed requests of one network, in a minute
+	mostPushed = longestPath // bytes of a pushed request: no more than one in an address
+)
 
 // captured is an answer kept to be completed.
 type captured struct {
@@ -99,7 +102,10 @@ func (p *Provider) plain(x *exchange, r *http.Request) error {
 	}
 	switch f := r.PostForm; x.path {
 	case pathPAR:
-		p.push(x, r)
+		if err := p.stranger(r); err != nil {
+			return err
+		}
+		return p.push(x, r)
 	case pathToken:
 		grant := goidc.GrantType(f.Get("grant_type"))
 		if grant != goidc.GrantRefreshToken {
@@ -109,9 +115,8 @@ func (p *Provider) plain(x *exchange, r *http.Request) error {
 			return p.poll(f.Get("device_code"))
 		}
 	case pathDeviceAuth:
-		// Whoever names a public client may make us keep something: not without end.
-		if _, count := p.begun.again(parvis.Network(edge.Origin(r).Address).String(), time.Minute); count > mostBegun {
-			return goidc.NewError(goidc.ErrorCodeSlowDown, "too many devices from there: wait a minute")
+		if err := p.stranger(r); err != nil {
+			return err
 		}
 		if app, ok := p.client(f.Get("client_id")); ok {
 			f.Set("scope", narrow(f.Get("scope"), app))
@@ -231,16 +236,19 @@ func bearer(r *http.Request) error {
 
 // push looks at a pushed request as /authorize would, so that what is wrong is
 // known at once; it is told once the client has shown who it is.
-func (p *Provider) push(x *exchange, r *http.Request) {
+func (p *Provider) push(x *exchange, r *http.Request) error {
 	app, ok := p.client(r.PostForm.Get("client_id"))
 	if !ok {
-		return // the library refuses
+		return nil // the library refuses
 	}
 	kept := url.Values{}
 	for name, values := range r.PostForm {
 		if name != "client_secret" && name != "client_assertion" && name != "client_assertion_type" {
 			kept[name] = values
 		}
+	}
+	if len(kept.Encode()) > mostPushed {
+		return goidc.NewError(goidc.ErrorCodeInvalidRequest, errTooLong.Error())
 	}
 	q := &request{app: app, maxAge: -1}
 	var wrong *problem
@@ -257,6 +265,20 @@ func (p *Provider) push(x *exchange, r *http.Request) {
 		}
 	}
 	r.PostForm, r.Form = clean, clean
+	return nil
+}
+
+// stranger counts what a network has us keep in the name of public clients: not
+// without end.
+func (p *Provider) stranger(r *http.Request) error {
+	app, ok := p.client(r.PostForm.Get("client_id"))
+	if ok && app.OIDC.Auth != parvis.PublicClient {
+		return nil // it shows who it is first
+	}
+	if p.begun.within(parvis.Network(edge.Origin(r).Address).String(), time.Minute) > mostBegun {
+		return goidc.NewError(goidc.ErrorCodeSlowDown, "too many requests from there: wait a minute")
+	}
+	return nil
 }
 
 // poll holds back a device that asks more often than it was told (RFC 8628 §3.5).

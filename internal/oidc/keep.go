@@ -219,12 +219,32 @@ func (k keeper) GrantByAuthCode(ctx context.Context, code string) (*goidc.Grant,
 		k.p.tell(x, x.app.ID, "invalid_grant", "a code of another issuer, or of an application that is no more")
 		return nil, goidc.ErrNotFound
 	}
+	if err := k.p.follow(ctx, t); err != nil {
+		return nil, err
+	}
 	g := k.p.hold(x, app, t)
 	g.AuthCode, g.AuthCodeExpiresAt = code, int(t.Machine)
 	if k.p.Clock().UnixMicro() >= t.City { // on the city's clock too; the library has only this machine's
 		g.AuthCodeExpiresAt = 0
 	}
 	return g, nil
+}
+
+// follow finds the session of a ticket when it was raised since, and has another
+// identifier: its name for the application is the same, and no other's.
+func (p *Provider) follow(ctx context.Context, t *ticket) error {
+	var id parvis.SessionID
+	copy(id[:], t.Session)
+	if _, err := p.Sessions.Live(ctx, id); parvis.CodeOf(err) != parvis.CodeNotFound {
+		return err
+	}
+	rows, err := p.Sessions.List(ctx, t.Agent)
+	for _, row := range rows {
+		if p.Sessions.SID(row.Session, t.App) == t.SID {
+			t.Session = row.ID[:]
+		}
+	}
+	return err
 }
 
 // redeem writes the grant of a ticket: of any number of requests with one code,
@@ -237,8 +257,7 @@ func (p *Provider) redeem(ctx context.Context, x *exchange, f found, g *goidc.Gr
 	row := f.grant
 	row.Finder = seal.Hash(g.RefreshToken)
 	row.Body = p.sealTold(row.ID, &f.told)
-	put := false
-	err := p.Store.Write(ctx, func(tx *store.Tx) (err error) {
+	err := p.Store.Write(ctx, func(tx *store.Tx) error {
 		if err := x.spend(ctx, tx); err != nil {
 			return err
 		}
@@ -248,27 +267,35 @@ func (p *Provider) redeem(ctx context.Context, x *exchange, f found, g *goidc.Gr
 			}
 		}
 		row.Began = tx.Now()
-		if put, err = tx.PutGrant(ctx, row); err == nil && put {
-			tx.Record(parvis.Event{
-				Kind: "grant.began", Agent: row.Agent, Actor: string(row.Agent), Channel: row.Channel, App: row.App,
-				Detail: map[string]string{"grant": row.ID, "protocol": string(parvis.OIDC)},
-			})
+		switch put, err := tx.PutGrant(ctx, row); {
+		case err != nil:
+			return err
+		case !put:
+			return errTaken // with what was spent for nothing
 		}
-		return err
+		tx.Record(parvis.Event{
+			Kind: "grant.began", Agent: row.Agent, Actor: string(row.Agent), Channel: row.Channel, App: row.App,
+			Detail: map[string]string{"grant": row.ID, "protocol": string(parvis.OIDC)},
+		})
+		return nil
 	})
 	switch {
 	case parvis.CodeOf(err) == parvis.CodeNotFound:
 		return errGrant("the session is over")
+	case errors.Is(err, errTaken):
+		return errGrant("the code was used before: what it got has ended") // SaveGrant ends it next
 	case err != nil:
 		return err
-	case !put:
-		return errGrant("the code was used before: what it got has ended") // SaveGrant ends it next
 	}
 	row.Version = 1
 	x.found[g.ID] = found{row, f.told}
 	x.ticket = nil
 	return nil
 }
+
+// errTaken takes a transaction back: somebody else was first. A transaction that
+// spends and does nothing else would be refused by the store.
+var errTaken = errors.New("oidc: somebody else was first")
 
 // errGrant is what a client is told of what it cannot use; why is for its owner.
 func errGrant(why string) error {
@@ -289,7 +316,7 @@ func (p *Provider) burn(ctx context.Context, x *exchange, f found) error {
 		if live {
 			switch first, err := tx.PutGrant(ctx, row); {
 			case parvis.CodeOf(err) == parvis.CodeNotFound:
-				return nil // with its session everything has ended
+				// With its session it has ended, unless it may outlive it.
 			case err != nil:
 				return err
 			case first:
@@ -323,31 +350,32 @@ func (p *Provider) renew(ctx context.Context, x *exchange, f found, g *goidc.Gra
 	row := f.grant
 	f.told.JKT = g.JWKThumbprint
 	row.Finder, row.Body = seal.Hash(g.RefreshToken), p.sealTold(row.ID, &f.told)
-	put := false
-	err := p.Store.Write(ctx, func(tx *store.Tx) (err error) {
+	err := p.Store.Write(ctx, func(tx *store.Tx) error {
 		if err := x.spend(ctx, tx); err != nil {
 			return err
 		}
-		if put, err = tx.PutGrant(ctx, row); err == nil && put {
-			tx.Record(parvis.Event{
-				Kind: "grant.renewed", Actor: "system", Channel: row.Channel, App: row.App, // of nobody: nothing about the agent changes
-				Detail: map[string]string{"grant": row.ID, "protocol": string(parvis.OIDC)},
-			})
+		switch put, err := tx.PutGrant(ctx, row); {
+		case err != nil:
+			return err
+		case !put:
+			return errTaken
 		}
-		return err
+		tx.Record(parvis.Event{
+			Kind: "grant.renewed", Actor: "system", Channel: row.Channel, App: row.App, // of nobody: nothing about the agent changes
+			Detail: map[string]string{"grant": row.ID, "protocol": string(parvis.OIDC)},
+		})
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if !put {
+	if errors.Is(err, errTaken) {
 		if err := p.end(ctx, row, "refresh_reused"); err != nil {
 			return err
 		}
 		return errGrant("the refresh token was used before: the grant has ended")
 	}
-	if !row.Offline {
-		p.Sessions.Seen(row.Session)
+	if err != nil {
+		return err
 	}
+	p.used(row)
 	x.found[g.ID] = found{row, f.told}
 	return nil
 }
@@ -430,8 +458,8 @@ func (k keeper) Grant(ctx context.Context, id string) (*goidc.Grant, error) {
 	case err != nil:
 		return nil, err
 	}
-	if x.path == pathUserInfo && !row.Offline {
-		k.p.Sessions.Seen(row.Session)
+	if x.path == pathUserInfo {
+		k.p.used(row)
 	}
 	if f := x.found[id]; x.path == pathIntrospect { // RFC 7662 §2.2: a mail server knows agents by address
 		g.Username, _ = k.p.claims(ctx, f, f.told.asks())["email"].(string)

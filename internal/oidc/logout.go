@@ -148,7 +148,7 @@ func (p *Provider) logout(w http.ResponseWriter, r *http.Request, is *issuer) er
 
 // askLeave asks whether somebody wants to sign out.
 func (p *Provider) askLeave(w http.ResponseWriter, r *http.Request, s parvis.Session, l leaving) error {
-	ticket, err := p.boxes.pages.Issue(sealedLeave{hex.EncodeToString(s.ID[:]), l.app.ID, l.to}, p.Clock(), markLasts)
+	ticket, err := p.boxes.leaves.Issue(sealedLeave{hex.EncodeToString(s.ID[:]), l.app.ID, l.to}, p.Clock(), markLasts)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (p *Provider) askLeave(w http.ResponseWriter, r *http.Request, s parvis.Ses
 // asked.
 func (p *Provider) confirmed(w http.ResponseWriter, r *http.Request, is *issuer, ticket string) error {
 	var t sealedLeave
-	if err := p.boxes.pages.Redeem(ticket, p.Clock(), &t); err != nil {
+	if err := p.boxes.leaves.Redeem(ticket, p.Clock(), &t); err != nil {
 		return err
 	}
 	app, _ := p.client(string(t.App))

@@ -62,6 +62,24 @@ func (l *lately) again(name string, pause time.Duration) (ago time.Duration, cou
 	return ago, was.count + 1
 }
 
+// within counts one more for a name, and tells how many there have been in this
+// while: a name that never pauses is counted anew in the next one.
+func (l *lately) within(name string, while time.Duration) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := time.Now()
+	if l.of == nil || len(l.of) >= most {
+		l.of = map[string]times{}
+	}
+	was, known := l.of[name]
+	if !known || at.Sub(was.last) > while {
+		was = times{last: at}
+	}
+	was.count++
+	l.of[name] = was
+	return was.count
+}
+
 // count tells how many there have been without a pause of a length.
 func (l *lately) count(name string, pause time.Duration) int {
 	l.mu.Lock()

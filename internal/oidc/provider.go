@@ -32,6 +32,7 @@ const (
 
 	offlineLasts = 90 * 24 * time.Hour // a grant that may outlive its session
 	markLasts    = time.Hour           // how long somebody may take to sign in
+	freshLasts   = 10 * time.Minute    // how old a proof may be that was asked for anew
 )
 
 // Provider is the OpenID provider. All fields are required but Log. It must not
@@ -60,12 +61,12 @@ type Provider struct {
 
 	once    sync.Once
 	failed  error
-	boxes   struct{ codes, marks, kept, pages *seal.Box }
-	issuers map[string]*issuer // by address
-	spent   spent              // what was shown once, in this process
-	polled  lately             // when each device asked last
-	typed   lately             // codes of devices that were typed wrong
-	begun   lately             // devices that began, by network
+	boxes   struct{ codes, marks, kept, consents, devices, leaves *seal.Box } // what is sealed serves one purpose
+	issuers map[string]*issuer                                                // by address
+	spent   spent                                                             // what was shown once, in this process
+	polled  lately                                                            // when each device asked last
+	typed   lately                                                            // codes of devices that were typed wrong
+	begun   lately                                                            // devices that began, by network
 	ring    keyring
 	remote  remoteKeys
 }
@@ -76,7 +77,8 @@ func (p *Provider) ready() error {
 			p.Log = slog.New(slog.DiscardHandler)
 		}
 		p.boxes.codes, p.boxes.marks = p.Keys.Box("oidc-code"), p.Keys.Box("oidc-mark")
-		p.boxes.kept, p.boxes.pages = p.Keys.Box("oidc"), p.Keys.Box("oidc-page")
+		p.boxes.kept, p.boxes.consents = p.Keys.Box("oidc"), p.Keys.Box("oidc-consent")
+		p.boxes.devices, p.boxes.leaves = p.Keys.Box("oidc-device"), p.Keys.Box("oidc-leave")
 		p.issuers = map[string]*issuer{}
 		for _, ch := range parvis.Channels() {
 			address := p.Addresses.Portal(ch)

@@ -90,6 +90,9 @@ func fetch(ctx context.Context, client *http.Client, address string) (goidc.JSON
 	return readSet(body)
 }
 
+// shortest is the least length of an RSA key (RFC 7518 §3.3, FAPI 2.0 §5.4.1).
+const shortest = 2048
+
 // readSet reads public keys that sign; the others are left out.
 func readSet(body []byte) (goidc.JSONWebKeySet, error) {
 	var all, kept goidc.JSONWebKeySet
@@ -97,6 +100,9 @@ func readSet(body []byte) (goidc.JSONWebKeySet, error) {
 		return kept, fmt.Errorf("oidc: public keys: %w", err)
 	}
 	for _, k := range all.Keys {
+		if big, ok := k.Key.(*rsa.PublicKey); ok && big.N.BitLen() < shortest {
+			continue
+		}
 		if k.IsPublic() && k.Use != "enc" {
 			kept.Keys = append(kept.Keys, algorithmic(k))
 		}

@@ -346,7 +346,9 @@ func (p *Provider) marked(q url.Values, sealed string) (mark, bool) {
 	hash := sha256.Sum256([]byte(q.Encode()))
 	var m mark
 	if sealed != "" {
-		if err := p.boxes.marks.Redeem(sealed, p.Clock(), &m); err == nil && string(m.Hash) == string(hash[:]) {
+		// It is made again each time somebody is led on, but lasts from the first.
+		err := p.boxes.marks.Redeem(sealed, p.Clock(), &m)
+		if err == nil && string(m.Hash) == string(hash[:]) && p.Clock().Sub(micro(m.At)) < markLasts {
 			return m, true
 		}
 	}

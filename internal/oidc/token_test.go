@@ -249,6 +249,19 @@ func TestKeysElsewhere(t *testing.T) {
 	}
 }
 
+func TestShortKeysDoNotServe(t *testing.T) {
+	for bits, want := range map[int]int{1024: 0, 2047: 0, 2048: 1} {
+		key, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := readSet([]byte(publicSet(t, jose.JSONWebKey{Key: key, KeyID: "k", Algorithm: "PS256"})))
+		if err != nil || len(set.Keys) != want {
+			t.Errorf("%d bits: %v, %v", bits, set.Keys, err)
+		}
+	}
+}
+
 func TestRefreshTokens(t *testing.T) {
 	tn := open(t, client("other", nil), client("stays", func(a *parvis.App) { a.OIDC.Offline = true }))
 	s := tn.signIn(agentOne)
