@@ -83,12 +83,10 @@ func (h *house) protocols(held *access.Held, pages *portal.Portal, e *edge.Edge)
 }
 
 // front shares the hosts of the portals between their pages and the protocols.
-func (p *protocols) front(verify http.HandlerFunc, pages http.Handler) http.Handler {
+func (p *protocols) front(pages http.Handler) http.Handler {
 	provider, fed, staff := p.provider.Handler(), p.federation.Handler(), p.office.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
-		case path == "/auth/verify":
-			verify(w, r)
 		case p.provider.Serves(path):
 			provider.ServeHTTP(w, r)
 		case p.federation.Serves(path):

@@ -112,7 +112,8 @@ func (h *house) open(o operations) (*server, error) {
 	}
 	s.protocols = h.protocols(held, pages, e)
 	h.learn = append(h.learn, func() error { s.gateway.Refresh(); return nil })
-	e.Portal, e.Apps, e.Page = s.front(s.gateway.Verify, h.ourKeys(pages.Handler(e))), s.gateway, pages.Failure
+	e.Portal, e.Apps, e.Page = s.front(h.ourKeys(pages.Handler(e))), s.gateway, pages.Failure
+	e.Verify = http.HandlerFunc(s.gateway.Verify)
 
 	for _, en := range c.Entrances {
 		l, err := e.Listen(edge.Entrance{

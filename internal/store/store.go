@@ -103,7 +103,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fail(op, err)
 	}
 	s := &Store{
-		reader: reader{q: read}, o: o, engine: e, write: write, read: read,
+		reader: reader{q: &readers{DB: read, keep: e == onSQLite}}, o: o, engine: e, write: write, read: read,
 		queue: make(chan *job, maxBatch), closed: make(chan struct{}),
 	}
 	if err := s.begin(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -259,6 +260,11 @@ func (s *Store) attempt(jobs *[]*job, grow bool) (err error) {
 		if err := b.run(ctx, j); err != nil {
 			s.rollback(ctx, err)
 			return err
+		}
+		if grow && i == len(*jobs)-1 && len(*jobs) < maxBatch && len(s.queue) == 0 {
+			// Whoever is about to hand something in does so now, and shares the commit:
+			// on few processors the writer would otherwise hardly see two at once.
+			runtime.Gosched()
 		}
 		for grow && i == len(*jobs)-1 && len(*jobs) < maxBatch && len(s.queue) > 0 {
 			select {
