@@ -119,7 +119,7 @@ func (b *bench) proofs(ctx context.Context) error {
 
 // start measures serve on an existing database, from exec to ready.
 func (b *bench) start(ctx context.Context) error {
-	c, err := b.copy(ctx, "start", 0, "127.0.0.1:9")
+	c, err := b.copy(ctx, "start", pay, 0, "127.0.0.1:9")
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ const (
 // signIns compares sign-ins, from page to page over HTTP, with the hashing
 // alone that they cannot do without.
 func (b *bench) signIns(ctx context.Context) error {
-	c, err := b.copy(ctx, "sign-ins", 0, "127.0.0.1:9")
+	c, err := b.copy(ctx, "sign-ins", pay, 0, "127.0.0.1:9")
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (b *bench) signIns(ctx context.Context) error {
 	}
 	var ours, limit, oursCPU, limitCPU []float64
 	for range signRounds {
-		rate, spent, err := bare(passes)
+		rate, spent, err := hashes(passes)
 		if err != nil {
 			return err
 		}
@@ -235,9 +235,9 @@ func (c *city) passes(ctx context.Context) (passes uint32, err error) {
 	return passes, err
 }
 
-// bare gives how many hashes this machine makes in a second, and what one
+// hashes gives how many hashes this machine makes in a second, and what one
 // costs in milliseconds of processor time.
-func bare(passes uint32) (rate, spent float64, err error) {
+func hashes(passes uint32) (rate, spent float64, err error) {
 	before, err := cpu(os.Getpid())
 	if err != nil {
 		return 0, 0, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,11 +27,18 @@ import (
 	"parvis/internal/store"
 )
 
+// The applications that are visited.
+const (
+	pay    parvis.AppID = "paie"     // behind the door itself
+	relay  parvis.AppID = "wiki"     // behind another proxy, which asks
+	client parvis.AppID = "registre" // by OpenID Connect: no visits, sessions alone
+)
+
 const (
 	people   = 55_000 // of the largest city of the evidence
 	password = "quatre lanternes sur le parvis mouille"
-	app      = "paie"
 	cookie   = "parvis-app=" // what an application's host holds, on plain HTTP
+	chip     = "parvis="     // what the portal's does
 	chunk    = 20_000        // rows in one transaction
 	patience = time.Minute
 )
@@ -39,6 +47,7 @@ const (
 // configuration.
 type city struct {
 	dir, file  string
+	app        parvis.AppID
 	address    string // of the internal entrance
 	operations string
 	portal     string // its host name
@@ -106,9 +115,9 @@ func (c *city) write(ctx context.Context, act func(*store.Store, *seal.Keys) err
 }
 
 // copy makes another city of the same people, with so many live sessions and
-// one visit of each, behind which an application answers.
-func (b *bench) copy(ctx context.Context, name string, sessions int, upstream string) (*city, error) {
-	c := &city{dir: filepath.Join(b.work, name), visits: sessions}
+// one visit of each to an application, which answers at upstream.
+func (b *bench) copy(ctx context.Context, name string, app parvis.AppID, sessions int, upstream string) (*city, error) {
+	c := &city{dir: filepath.Join(b.work, name), app: app, visits: sessions}
 	if err := copyTree(c.dir, b.base.dir); err != nil {
 		return nil, err
 	}
@@ -123,7 +132,9 @@ func (b *bench) copy(ctx context.Context, name string, sessions int, upstream st
 	for i := range rows {
 		secret, hash := seal.Token()
 		rows[i] = row{secret: secret, visit: parvis.SessionID(hash[:16])}
-		_, _ = rand.Read(rows[i].session[:]) // crypto/rand.Read never fails
+		if rows[i].session = rows[i].visit; app != client {
+			_, _ = rand.Read(rows[i].session[:]) // crypto/rand.Read never fails
+		}
 	}
 	// In the order of the indexes: it is four times as fast.
 	slices.SortFunc(rows, func(a, b row) int { return bytes.Compare(a.session[:], b.session[:]) })
@@ -152,7 +163,8 @@ func (b *bench) copy(ctx context.Context, name string, sessions int, upstream st
 	return c, os.WriteFile(c.cookies, cookies.Bytes(), 0o600)
 }
 
-// row is a session and its one visit.
+// row is a session and its one visit, or a session alone: they have one name
+// then.
 type row struct {
 	session, visit parvis.SessionID
 	secret         string
@@ -171,23 +183,26 @@ func (c *city) begin(ctx context.Context, tx *store.Tx, from int, some []row) er
 			return err
 		}
 	}
+	tx.Record(parvis.Event{Kind: "bench.began", Actor: "operator:bench"})
+	if c.app == client {
+		return nil
+	}
 	slices.SortFunc(some, func(a, b row) int { return bytes.Compare(a.visit[:], b.visit[:]) })
 	for i, r := range some {
-		v := store.VisitRow{ID: r.visit, Session: r.session, App: app, Host: c.host(), Began: now}
+		v := store.VisitRow{ID: r.visit, Session: r.session, App: c.app, Host: c.host(), Began: now}
 		binary.BigEndian.PutUint64(v.Ticket[:], uint64(from+i))
 		if _, err := tx.AddVisit(ctx, v); err != nil {
 			return err
 		}
 	}
-	tx.Record(parvis.Event{Kind: "bench.began", Actor: "operator:bench"})
 	return nil
 }
 
 // host is the name of the application's host.
-func (c *city) host() string { return app + "." + c.portal }
+func (c *city) host() string { return string(c.app) + "." + c.portal }
 
 // configure writes the file of an installation with the applications of the
-// demonstration; everything else keeps its default.
+// demonstration and two more; everything else keeps its default.
 func (c *city) configure(upstream string) error {
 	var err1, err2 error
 	c.address, err1 = port()
@@ -213,6 +228,15 @@ func (c *city) configure(upstream string) error {
 			one.Channels = append(one.Channels, string(ch))
 		}
 		f.Applications = append(f.Applications, one)
+	}
+	asks, speaks := f.Applications[0], f.Applications[0]
+	asks.ID, asks.Upstream, asks.Forward = string(relay), "", true
+	speaks.ID, speaks.Upstream, speaks.OIDC = string(client), "", config.OIDC{
+		Redirects: []string{callback}, Secrets: []config.Secret{{SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte(clientSecret)))}},
+	}
+	f.Applications = append(f.Applications, asks, speaks)
+	if c.app == relay {
+		f.Entrances[0].Proxies, f.Entrances[0].Networks = []string{"127.0.0.1/32"}, []string{"10.0.0.0/8"}
 	}
 	b, err := yaml.Marshal(f)
 	if err != nil {

@@ -32,6 +32,9 @@ type peer struct {
 // through sends one load and gives what it found.
 func (b *bench) through(ctx context.Context, c *city, address string, more ...string) (result, error) {
 	args := append([]string{b.self, "load", "-to", address, "-host", c.host(), "-cookies", c.cookies}, more...)
+	if c.app == relay {
+		args = append(args, "-ask", c.portal)
+	}
 	p, err := b.launch(ctx, b.others, args...)
 	if err != nil {
 		return result{}, err
@@ -79,11 +82,16 @@ func (b *bench) behind(ctx context.Context) (*process, string, error) {
 }
 
 // open starts a door on a city, and lets every one of its first visits in once.
-func (b *bench) open(ctx context.Context, c *city, warm int) (*peer, error) {
+func (b *bench) open(ctx context.Context, c *city, warm int) (_ *peer, err error) {
 	p, took, err := b.serve(ctx, b.served, c)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			p.stop()
+		}
+	}()
 	if err := settle(ctx, p.pid()); err != nil {
 		return nil, err
 	}
@@ -103,7 +111,7 @@ func (b *bench) hop(ctx context.Context) error {
 		return err
 	}
 	defer application.stop()
-	c, err := b.copy(ctx, "hop", hopSessions, address)
+	c, err := b.copy(ctx, "hop", pay, hopSessions, address)
 	if err != nil {
 		return err
 	}
@@ -112,15 +120,12 @@ func (b *bench) hop(ctx context.Context) error {
 		return err
 	}
 	defer ours.p.stop()
-	bare := &peer{name: "plain ReverseProxy"}
-	if bare.p, err = b.launch(ctx, b.served, b.self, "plain", address); err != nil {
+	simple, err := b.simple(ctx, "plain ReverseProxy", "plain", address)
+	if err != nil {
 		return err
 	}
-	defer bare.p.stop()
-	if bare.address, err = bare.p.line(); err != nil {
-		return err
-	}
-	peers := []*peer{bare, ours}
+	defer simple.p.stop()
+	peers := []*peer{simple, ours}
 	front, err := b.nginx(ctx, address)
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
@@ -160,6 +165,19 @@ func (b *bench) hop(ctx context.Context) error {
 	b.note("gateway: %d live sessions chosen at random, 32 connections, 1 KiB, no TLS, %d rounds of %d s; server on processor %s, load and application on %s",
 		hopSessions, b.rounds, hopSeconds, b.served, b.others)
 	return err
+}
+
+// simple starts a part of this program as a peer.
+func (b *bench) simple(ctx context.Context, name string, part ...string) (*peer, error) {
+	p, err := b.launch(ctx, b.served, append([]string{b.self}, part...)...)
+	if err != nil {
+		return nil, err
+	}
+	address, err := p.line()
+	if err != nil {
+		p.stop()
+	}
+	return &peer{name: name, address: address, p: p}, err
 }
 
 // nginx starts a bare proxy_pass.
@@ -222,7 +240,7 @@ func (b *bench) sessions(ctx context.Context) error {
 	var cities []*city
 	for _, n := range []int{fewSessions, b.many} {
 		began := time.Now()
-		c, err := b.copy(ctx, fmt.Sprint("sessions-", n), n, address)
+		c, err := b.copy(ctx, fmt.Sprint("sessions-", n), pay, n, address)
 		if err != nil {
 			return err
 		}

@@ -14,14 +14,17 @@
 //
 //	city      agents, passwords and sessions, through the store
 //	hop       nginx, a plain reverse proxy and the door, in turns
+//	forward   a question of another proxy, and a bare 200, in turns
+//	flows     code flows and refreshes: two issuers that do the least, the
+//	          door, and the door with 1,000,000 grants, in turns
 //	decision  the benchmarks of package access
 //	start     serve, from exec to ready; what it holds when idle
 //	sign-ins  200 at once, and bare Argon2id, in turns
 //	store     events written by many hands, and bare fsync, in turns
 //	sessions  the door with 1,000 and with 1,000,000 of them, in turns
 //
-// The same binary plays the other parts: "upstream", "plain" and "load" as its
-// first argument.
+// The same binary plays the other parts: "upstream", "plain", "bare", "issuer",
+// "load" and "party" as its first argument.
 package main
 
 import (
@@ -40,23 +43,25 @@ import (
 	"time"
 )
 
-// enough is how long a whole run may take: about five minutes on a machine of
+// enough is how long a whole run may take: about seven minutes on a machine of
 // one's own, more among neighbours.
-const enough = 8 * time.Minute
+const enough = 12 * time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) > 1 {
-		if part, ok := map[string]func(context.Context, []string) error{"upstream": upstream, "plain": plain, "load": load}[os.Args[1]]; ok {
+		if part, ok := map[string]func(context.Context, []string) error{
+			"upstream": upstream, "plain": plain, "bare": bare, "issuer": issuer, "load": load, "party": relyingParty,
+		}[os.Args[1]]; ok {
 			exit(part(ctx, os.Args[2:]))
 		}
 	}
 	b := &bench{}
 	flag.StringVar(&b.parvis, "parvis", "bin/parvis", "the program to measure")
-	flag.StringVar(&b.only, "only", "", "measure only these, by name: hop,decision,proofs,start,signins,store,sessions")
+	flag.StringVar(&b.only, "only", "", "measure only these, by name: hop,forward,flows,decision,proofs,start,signins,store,sessions")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds of the gateway, each with every peer")
-	flag.IntVar(&b.many, "sessions", 1_000_000, "how many are many")
+	flag.IntVar(&b.many, "sessions", 1_000_000, "how many sessions, and grants, are many")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(ctx, enough)
 	defer cancel()
@@ -138,6 +143,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 		run  func(context.Context) error
 	}{
 		{"hop", true, b.hop},
+		{"forward", true, b.forward},
+		{"flows", true, b.flows},
 		{"decision", false, b.decision},
 		{"proofs", false, b.proofs},
 		{"start", true, b.start},

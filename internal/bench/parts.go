@@ -103,12 +103,22 @@ func listen(ctx context.Context, serve func(net.Listener) error) error {
 	return nil
 }
 
+// bare answers 200 without a body, at once: the least that forward
+// authentication can cost with net/http.
+func bare(ctx context.Context, _ []string) error {
+	return listen(ctx, func(l net.Listener) error {
+		nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+		return (&http.Server{Handler: nothing, ReadHeaderTimeout: 10 * time.Second}).Serve(l)
+	})
+}
+
 // result is what a load found.
 type result struct {
 	Requests int
 	Seconds  float64
 	P50, P99 float64 // milliseconds
-	Wrong    int     // answers that were not 200 with a kibibyte
+	Micros   float64 // of processor time of the server, for each; where it was told which process that is
+	Wrong    int     // answers that were not 200 with a body of the right length
 	First    string  // the first of them
 }
 
@@ -118,6 +128,7 @@ func (r result) rate() float64 { return float64(r.Requests) / r.Seconds }
 // is answered.
 type loader struct {
 	to, host    string
+	ask         string // the portal's host, to ask about the visits there as nginx does; empty to make them
 	cookies     []byte
 	connections int
 	seconds     float64
@@ -136,6 +147,7 @@ func load(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("load", flag.ContinueOnError)
 	f.StringVar(&l.to, "to", "", "address")
 	f.StringVar(&l.host, "host", "", "Host field")
+	f.StringVar(&l.ask, "ask", "", "ask about the visits, at this host")
 	file := f.String("cookies", "", "file of cookies")
 	visits := f.Int("visits", 0, "how many of them; 0 for all")
 	f.IntVar(&l.connections, "connections", 32, "connections at once")
@@ -169,19 +181,40 @@ func (l *loader) run(ctx context.Context) (result, error) {
 		all.Go(func() { errs[i] = l.visit(ctx, until) })
 	}
 	all.Wait()
-	r := result{Requests: len(l.took), Seconds: time.Since(began).Seconds(), Wrong: l.wrong, First: l.first}
-	if slices.Sort(l.took); len(l.took) > 0 {
-		r.P50, r.P99 = l.took[len(l.took)/2], l.took[len(l.took)*99/100]
-	}
+	r := measure(l.took, time.Since(began))
+	r.Wrong, r.First = l.wrong, l.first
 	return r, errors.Join(errs...)
+}
+
+// measure sums up how long each of some things took, in milliseconds, and all
+// of them together.
+func measure(took []float64, all time.Duration) result {
+	r := result{Requests: len(took), Seconds: all.Seconds()}
+	if slices.Sort(took); len(took) > 0 {
+		r.P50, r.P99 = took[len(took)/2], took[len(took)*99/100]
+	}
+	return r
+}
+
+// browser is what a browser says besides.
+const browser = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n" +
+	"Accept: text/html,application/xhtml+xml\r\nAccept-Language: fr\r\nAccept-Encoding: gzip, deflate, br\r\n" +
+	"Sec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Dest: document\r\n"
+
+// request gives what is sent, up to the cookie's value, and the length of the
+// body of the answer.
+func (l *loader) request() ([]byte, int) {
+	const path = "/bulletins?annee=2026"
+	if l.ask == "" {
+		return []byte("GET " + path + " HTTP/1.1\r\nHost: " + l.host + "\r\n" + browser + "Cookie: " + cookie), bodySize
+	}
+	return []byte("GET /auth/verify HTTP/1.1\r\nHost: " + l.ask + "\r\nX-Original-URL: http://" + l.host + path +
+		"\r\nX-Original-Method: GET\r\nX-Forwarded-For: 10.1.2.3\r\n" + browser + "Cookie: " + cookie), 0
 }
 
 // visit sends the requests of one connection.
 func (l *loader) visit(ctx context.Context, until time.Time) error {
-	request := []byte("GET /bulletins?annee=2026 HTTP/1.1\r\nHost: " + l.host + "\r\n" +
-		"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n" +
-		"Accept: text/html,application/xhtml+xml\r\nAccept-Language: fr\r\nAccept-Encoding: gzip, deflate, br\r\n" +
-		"Sec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Dest: document\r\nCookie: " + cookie)
+	request, body := l.request()
 	at := len(request)
 	request = append(request, make([]byte, secretSize)...)
 	request = append(request, "\r\n\r\n"...)
@@ -206,7 +239,7 @@ func (l *loader) visit(ctx context.Context, until time.Time) error {
 		began := time.Now()
 		_, err := conn.Write(request)
 		if err == nil {
-			n, err = answer(conn, buf)
+			n, err = answer(conn, buf, body)
 		}
 		if err != nil {
 			l.complain(buf[:n])
@@ -243,8 +276,9 @@ func (l *loader) complain(got []byte) {
 
 var errAnswer = errors.New("not the answer of the application")
 
-// answer reads one whole answer and tells how much of it is in buf.
-func answer(conn io.Reader, buf []byte) (int, error) {
+// answer reads one whole answer, whose body has so many bytes, and tells how
+// much of it is in buf.
+func answer(conn io.Reader, buf []byte, body int) (int, error) {
 	n, need := 0, 0
 	for {
 		m, err := conn.Read(buf[n:])
@@ -256,7 +290,7 @@ func answer(conn io.Reader, buf []byte) (int, error) {
 			if end < 0 {
 				continue
 			}
-			if need = end + 4 + bodySize; !bytes.HasPrefix(buf, []byte("HTTP/1.1 200 ")) || need > len(buf) {
+			if need = end + 4 + body; !bytes.HasPrefix(buf, []byte("HTTP/1.1 200 ")) || need > len(buf) {
 				return n, errAnswer
 			}
 		}
