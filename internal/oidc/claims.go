@@ -163,6 +163,9 @@ func (p *Provider) userClaims(ctx context.Context, g *goidc.Grant) map[string]an
 	if !ok {
 		return nil
 	}
+	if x.scope != nil { // a refresh may have asked for less (RFC 6749 §6)
+		f.told.Scopes = *x.scope
+	}
 	claims := p.claims(ctx, f, f.told.asks())
 	if f.told.ACR != "" {
 		claims["acr"] = f.told.ACR

@@ -49,9 +49,7 @@ func (p *Provider) consented(ctx context.Context, q *request, m mark, agent parv
 	case m.Declined && m.Agent == agent:
 		q.refuse(goidc.ErrorCodeAccessDenied, "the agent declined")
 		return step{}, true, nil
-	case m.Agreed && m.Agent == agent:
-		return step{}, false, nil
-	case !slices.Contains(q.prompts, "consent"):
+	case m.Agreed && m.Agent == agent, !slices.Contains(q.prompts, "consent"): // as it stands now: it may be taken back
 		given, err := p.given(ctx, agent, q.app.ID)
 		if err != nil || given != nil && !slices.ContainsFunc(wanted, func(c string) bool { return !slices.Contains(given.Claims, c) }) {
 			return step{}, err != nil, err

@@ -89,7 +89,7 @@ func codeOr(err error, otherwise goidc.ErrorCode) string {
 // plain makes a request one that the library reads as we do.
 func (p *Provider) plain(x *exchange, r *http.Request) error {
 	if x.path == pathUserInfo {
-		return bearer(r)
+		return bearer(x, r)
 	}
 	for name, values := range r.PostForm {
 		if len(values) > 1 && name != "resource" && name != "audience" { // RFC 6749 §3.2
@@ -203,7 +203,7 @@ func unverified(token string, header, claims any) bool {
 
 // bearer looks at how a token is shown: one way at a time (RFC 6750 §2), and one
 // that is bound to a key never as if it were not (RFC 9449 §7.2).
-func bearer(r *http.Request) error {
+func bearer(x *exchange, r *http.Request) error {
 	invalid := func(why string) error {
 		return goidc.WrapError(goidc.ErrorCodeInvalidToken, "invalid token", errors.New(why))
 	}
@@ -218,10 +218,12 @@ func bearer(r *http.Request) error {
 		return nil // the library asks for one
 	}
 	var claims struct {
+		Scope        *string `json:"scope"`
 		Confirmation struct {
 			JKT string `json:"jkt"`
 		} `json:"cnf"`
 	}
+	defer func() { x.scope = claims.Scope }() // believed once the library has checked it
 	bound := unverified(strings.TrimSpace(token), nil, &claims) && claims.Confirmation.JKT != ""
 	switch {
 	case strings.EqualFold(scheme, "Bearer") && bound:

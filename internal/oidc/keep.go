@@ -37,6 +37,7 @@ type exchange struct {
 	device   string     // the document that a device redeems
 	ticket   *ticket    // what is being redeemed
 	found    map[string]found
+	scope    *string    // of the access token that is shown
 	spends   [][32]byte // shown once, to be written with what it serves for
 	noted    bool       // the owner was told already
 	err      error      // the last that the library told
@@ -252,6 +253,11 @@ func (p *Provider) follow(ctx context.Context, t *ticket) error {
 func (p *Provider) redeem(ctx context.Context, x *exchange, f found, g *goidc.Grant) error {
 	if err := p.still(ctx, f); err != nil {
 		return err
+	}
+	if app, ok := p.client(string(f.grant.App)); ok && app.External { // it may have been taken back since
+		if given, err := p.given(ctx, f.grant.Agent, app.ID); err != nil || given == nil {
+			return errors.Join(err, errGrant("the agent took back what they agreed to"))
+		}
 	}
 	f.told.JKT = g.JWKThumbprint
 	row := f.grant
@@ -472,6 +478,9 @@ func (k keeper) Grant(ctx context.Context, id string) (*goidc.Grant, error) {
 // §4.14.2). Only a question about it changes nothing.
 func (k keeper) GrantByRefreshToken(ctx context.Context, token string) (*goidc.Grant, error) {
 	x := exchangeOf(ctx)
+	if x.path == pathUserInfo { // RFC 6749 §1.5: for this server alone, never to read with
+		return nil, goidc.ErrNotFound
+	}
 	row, spent, err := k.p.Store.GrantBy(ctx, seal.Hash(token))
 	if parvis.CodeOf(err) == parvis.CodeNotFound {
 		return nil, goidc.ErrNotFound
