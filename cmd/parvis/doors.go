@@ -11,8 +11,8 @@ import (
 	"parvis/internal/config"
 	"parvis/internal/edge"
 	"parvis/internal/federation"
-	"parvis/internal/oidc"
 	"parvis/internal/office"
+	"parvis/internal/oidc"
 	"parvis/internal/portal"
 	"parvis/internal/store"
 )
@@ -106,4 +106,3 @@ func programs() []string {
 		"POST /oidc/logout", "POST /saml/sso", "POST /saml/slo",
 	}
 }
-

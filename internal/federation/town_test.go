@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/xml"
+	"errors"
 	"html"
 	"io"
 	"math/big"
@@ -388,7 +389,8 @@ func read(t testing.TB, sp *saml.ServiceProvider, a answer, ids ...string) *saml
 	must(t, err)
 	got, err := sp.ParseXMLResponse(raw, ids, sp.AcsURL)
 	if err != nil {
-		if invalid, ok := err.(*saml.InvalidResponseError); ok { //nolint:errorlint // the library gives it bare
+		var invalid *saml.InvalidResponseError
+		if errors.As(err, &invalid) {
 			err = invalid.PrivateErr
 		}
 		t.Fatalf("the service provider refuses the answer: %v\n%s", err, raw)
