@@ -77,7 +77,7 @@ func (c *demoCommand) Run(con *console) error {
 	if t.people, err = city.Settle(ctx); err != nil {
 		return errors.Join(err, h.close())
 	}
-	s, err := h.open(operations{extra: t.operations})
+	s, err := h.open(operations{extra: t.operations, local: true})
 	if err != nil {
 		return errors.Join(taken(err), h.close())
 	}

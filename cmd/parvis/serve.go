@@ -81,6 +81,7 @@ func logger(con *console, c config.Log) *slog.Logger {
 // operations is what the operations listener answers besides health and metrics.
 type operations struct {
 	extra func(*http.ServeMux)
+	local bool // of the demonstration: programs of this machine may ask like a proxy
 }
 
 // server is a house with its doors open.
@@ -118,7 +119,7 @@ func (h *house) open(o operations) (*server, error) {
 	for _, en := range c.Entrances {
 		l, err := e.Listen(edge.Entrance{
 			Listen: en.Listen, Channel: parvis.Channel(en.Channel), CertFile: en.Cert, KeyFile: en.Key,
-			Networks: config.Prefixes(en.Networks), Proxies: config.Prefixes(en.Proxies),
+			Networks: config.Prefixes(en.Networks), Proxies: config.Prefixes(en.Proxies), Local: o.local,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("entrance %s: %w", en.Channel, err)

@@ -18,6 +18,9 @@ function ask(r)
     for _, name in ipairs(told) do
         r.headers_in[name] = nil
     end
+    -- Nor may a visitor name, in Connection, a header to be dropped on the way
+    -- (RFC 9110 section 7.6.1): it would be one of those.
+    r.headers_in["Connection"] = nil
     local path = string.match(r.unparsed_uri, "^[^?]*")
     if path == "/.parvis/begin" or path == "/.parvis/enter" then
         return apache2.DECLINED -- it goes to Parvis, as it is written
