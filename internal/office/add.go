@@ -81,9 +81,10 @@ func (o *Office) postAdd(w http.ResponseWriter, r *http.Request, v *visit) error
 		faults = append(faults, parvis.AppFault{Field: "channels", Code: parvis.FaultRequired})
 	}
 	for _, f := range o.Register.Check(app) {
-		if f.Field != "name.en" { // the French name stands for it
-			faults = append(faults, f)
+		if f.Field == "name.en" || f.Field == "id" && app.ID == "" && app.Name.FR == "" { // the French name stands for both
+			continue
 		}
+		faults = append(faults, f)
 	}
 
 	o.acting.Lock()

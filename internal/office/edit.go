@@ -126,7 +126,7 @@ func (s voice) editPage(e editing) page.Page {
 	if e.beaten {
 		version = strconv.FormatInt(e.row.Version, 10)
 		body = append(body, page.Notice{
-			Mark: page.Warn, Alert: true, Title: s.say("office.edit.conflict", args("who", e.row.By, "when", s.o.local(e.row.At))), Text: s.say("office.edit.conflict.text"),
+			Mark: page.Warn, Alert: true, Title: s.say("office.edit.conflict", args("who", s.who(e.row.By), "when", s.o.local(e.row.At))), Text: s.say("office.edit.conflict.text"),
 		}, s.differences(a, e.sent))
 	}
 	pg.Body = append(body, page.Form{

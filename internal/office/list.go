@@ -62,7 +62,7 @@ func (o *Office) getApplications(w http.ResponseWriter, r *http.Request, v *visi
 
 func (s voice) listPage(found []listed, total int, query, gone string) page.Page {
 	pg := page.Page{
-		Screen: "admin_applications", Title: s.say("office.list.title"), Lead: s.say("office.list.lead", args("n", total)), Width: page.Full,
+		Screen: "admin_applications", Title: s.say("office.list.title"), Lead: s.say("office.list.lead", args("n", total)), Width: page.Wide,
 	}
 	body := page.Stack{}
 	if gone != "" {

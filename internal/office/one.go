@@ -158,7 +158,7 @@ func (s voice) record(k *known) page.Record {
 		out = append(out, page.Fact{Term: s.say("office.secrets.title.short"), Text: s.say("office.secrets.count", args("n", len(serving(a.OIDC.Secrets, s.o.Clock()))))})
 	}
 	if !k.row.At.IsZero() {
-		out = append(out, page.Fact{Term: s.say("office.one.changed"), Text: s.say("office.one.changed.by", args("who", k.row.By, "when", s.o.local(k.row.At)))})
+		out = append(out, page.Fact{Term: s.say("office.one.changed"), Text: s.say("office.one.changed.by", args("who", s.who(k.row.By), "when", s.o.local(k.row.At)))})
 	}
 	return out
 }
@@ -242,6 +242,15 @@ func (s voice) protocol(p parvis.Protocol) string {
 		return said
 	}
 	return string(p)
+}
+
+// who is how whoever changed something is called: an agent by their number, an
+// operator by what they are and their name on the machine.
+func (s voice) who(by string) string {
+	if name, operator := strings.CutPrefix(by, "operator:"); operator {
+		return s.say("role.operator") + " (" + name + ")"
+	}
+	return by
 }
 
 // serving keeps the secrets that serve at a moment.

@@ -31,11 +31,11 @@ func (s voice) search(query string) templ.Component {
 func (s voice) snippet(id, label, content string) templ.Component {
 	return templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
 		name := templ.EscapeString(label)
-		_, err := io.WriteString(w, `<section class="copyable" aria-label="`+name+`"><p class="soft" aria-hidden="true">`+name+
-			`</p><div class="table-scroll" role="region" aria-label="`+templ.EscapeString(s.say("office.snippet", args("name", label)))+`" tabindex="0"><pre class="mono" id="`+
+		_, err := io.WriteString(w, `<div class="copyable" role="group" aria-label="`+name+`"><p class="soft" aria-hidden="true">`+name+
+			`</p><div class="table-scroll" role="group" aria-label="`+templ.EscapeString(s.say("office.snippet", args("name", label)))+`" tabindex="0"><pre class="mono" id="`+
 			templ.EscapeString(id)+`">`+templ.EscapeString(content)+`</pre></div><p><button class="button button-plain" type="button" hidden data-copy="`+
 			templ.EscapeString(id)+`" data-copied="`+templ.EscapeString(s.say("chrome.copied"))+`"><span data-copy-text>`+
-			templ.EscapeString(s.say("portal.copy"))+`</span></button></p><p class="hidden-text" role="status" data-copy-status></p></section>`)
+			templ.EscapeString(s.say("portal.copy"))+`</span></button></p><p class="hidden-text" role="status" data-copy-status></p></div>`)
 		return err
 	})
 }

@@ -76,7 +76,7 @@ func (s voice) removePage(m removing) page.Page {
 	if m.beaten {
 		pg.Erroneous = true
 		body = append(body, page.Notice{
-			Mark: page.Warn, Alert: true, Title: s.say("office.edit.conflict", args("who", m.row.By, "when", s.o.local(m.row.At))), Text: s.say("office.remove.conflict"),
+			Mark: page.Warn, Alert: true, Title: s.say("office.edit.conflict", args("who", s.who(m.row.By), "when", s.o.local(m.row.At))), Text: s.say("office.remove.conflict"),
 		})
 	}
 	ends := func(n int) page.Mark {

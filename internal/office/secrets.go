@@ -132,7 +132,10 @@ func (s voice) secretRows(a *parvis.App, at time.Time) page.Rows {
 	var rows page.Rows
 	for _, one := range a.OIDC.Secrets {
 		name := s.say("office.secrets.one", args("name", short8(one)))
-		row := page.Row{Name: name, Icon: "key", Text: s.say("office.secrets.since", args("when", s.o.local(one.Since)))}
+		row := page.Row{Name: name, Icon: "key"}
+		if !one.Since.IsZero() {
+			row.Text = s.say("office.secrets.since", args("when", s.o.local(one.Since)))
+		}
 		switch {
 		case one.Expires.IsZero():
 			row.State = &page.State{Mark: page.Done, Text: s.say("office.secrets.serves")}

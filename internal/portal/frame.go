@@ -75,10 +75,10 @@ func (v *visit) chrome(screen string) page.Chrome {
 		{"activity", "chrome.menu.activity", "/activity"},
 	}
 	if slices.Contains(v.agent.Roles, parvis.RoleITDepartment) { // its pages say themselves who may come in
-		rooms = append(rooms, struct{ screen, key, href string }{"admin_application", "chrome.menu.applications", "/admin/applications"})
+		rooms = append(rooms, struct{ screen, key, href string }{"admin_", "chrome.menu.applications", "/admin/applications"})
 	}
 	for _, n := range rooms {
-		current := n.screen == screen || n.screen == "admin_application" && strings.HasPrefix(screen, n.screen)
+		current := n.screen == screen || strings.HasSuffix(n.screen, "_") && strings.HasPrefix(screen, n.screen)
 		c.Nav = append(c.Nav, page.Link{Text: v.say(n.key), Href: n.href, Current: current})
 	}
 	c.Session = &page.Session{

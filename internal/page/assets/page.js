@@ -15,7 +15,7 @@
       const source = document.getElementById(button.dataset.copy);
       navigator.clipboard.writeText(source.textContent.trim()).then(() => {
         label.textContent = button.dataset.copied;
-        const status = button.closest("section").querySelector("[data-copy-status]");
+        const status = button.closest(".copyable").querySelector("[data-copy-status]");
         if (status) status.textContent = button.dataset.copied;
         setTimeout(() => {
           label.textContent = before;
