@@ -29,7 +29,7 @@ func TestOperator(t *testing.T) {
 	t.Run("admin", o.admin)
 	t.Run("audit", o.audit)
 	t.Run("config check", func(t *testing.T) {
-		if out, errs, status := Run(t, "config", "check", "--data", town.Data); status != 0 || !strings.Contains(out, "7 applications") {
+		if out, errs, status := Run(t, "config", "check", "--data", town.Data); status != 0 || !strings.Contains(out, "10 applications") {
 			t.Errorf("status %d: %s%s", status, out, errs)
 		}
 	})
@@ -255,8 +255,8 @@ func (o operator) whyAndMap(t *testing.T) {
 	}
 
 	rows := mapOf(t, o.town, "A100001")
-	if len(rows) != 7*3 {
-		t.Errorf("%d rows, not 7 applications at 3 entrances", len(rows))
+	if len(rows) != 10*3 {
+		t.Errorf("%d rows, not 10 applications at 3 entrances", len(rows))
 	}
 	for _, row := range rows {
 		if row.App != "finances" && row.App != "urbanisme" && row.App != "annuaire" {
@@ -267,8 +267,8 @@ func (o operator) whyAndMap(t *testing.T) {
 			t.Errorf("map says %+v, why says %v %v", row, d.Open, d.codes())
 		}
 	}
-	if rows = mapOf(t, o.town, "A100001", "--channel", "mobile"); len(rows) != 7 {
-		t.Errorf("%d rows at one entrance, not 7", len(rows))
+	if rows = mapOf(t, o.town, "A100001", "--channel", "mobile"); len(rows) != 10 {
+		t.Errorf("%d rows at one entrance, not 10", len(rows))
 	}
 	for _, args := range [][]string{
 		{"why", "A100001", "paie", "--channel", "moon"},
@@ -431,7 +431,7 @@ func TestVersionAndHelp(t *testing.T) {
 	}
 	for _, command := range []string{
 		"demo", "serve", "config init", "config check", "config describe", "agent import", "agent list", "agent show", "why", "map",
-		"policy check", "policy test", "policy impact", "audit verify", "audit export", "admin grant", "admin recover", "version",
+		"policy check", "policy test", "policy impact", "app list", "app import", "app export", "app secret", "app remove", "audit verify", "audit export", "admin grant", "admin recover", "version",
 	} {
 		if !regexp.MustCompile(`(?m)^\s+` + command + `\b`).MatchString(help) {
 			t.Errorf("--help does not list %s", command)
